@@ -32,7 +32,8 @@ class Settings(BaseModel):
     rabbitmq_url: str = Field("", description="RabbitMQ; found or private when empty")
 
     meta_verify_token: SecretStr = Field(
-        SecretStr(""), description="verify token of the default Meta app; two values separated by a comma are both valid"
+        SecretStr(""),
+        description="verify token of the default Meta app; two values separated by a comma are both valid",
     )
     meta_app_secret: SecretStr = Field(
         SecretStr(""), description="app secret of the default Meta app; two values separated by a comma are both valid"
@@ -58,7 +59,9 @@ class Settings(BaseModel):
     trunkline_intake_replicas: int = Field(1, ge=1, le=64, description="Serve replicas that take webhooks")
     trunkline_prefetch: int = Field(200, ge=1, le=2000, description="deliveries a lane holds unacknowledged")
     trunkline_calls_in_flight: int = Field(20, ge=1, le=1000, description="calls at once per tenant and cloud")
-    trunkline_cloud_timeout_s: float = Field(10.0, gt=0, le=60, description="seconds until a call to a cloud is given up")
+    trunkline_cloud_timeout_s: float = Field(
+        10.0, gt=0, le=60, description="seconds until a call to a cloud is given up"
+    )
     trunkline_queue_type: Literal["classic", "quorum"] = Field("classic", description="type of the lanes' queues")
 
     @field_validator("credentials_keys")

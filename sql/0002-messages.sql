@@ -32,6 +32,7 @@ CREATE TABLE messages (
     unknowns        smallint NOT NULL DEFAULT 0,
     attempt_id      uuid,
     owner           text,
+    claimed_at      timestamptz,
     claim_until     timestamptz,
     receipt         text,
     accepted_at     timestamptz NOT NULL,
@@ -84,7 +85,7 @@ CREATE INDEX dead_letters_tenant ON dead_letters (tenant_id, reason, created_at 
 -- Lanes that carried something: what a starting supervisor looks into.
 CREATE TABLE lanes (
     tenant_id       text NOT NULL,
-    queue           text NOT NULL,
+    direction       text NOT NULL CHECK (direction IN ('inbound', 'outbound', 'status')),
     last_used_at    timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (tenant_id, queue)
+    PRIMARY KEY (tenant_id, direction)
 );

@@ -1,0 +1,61 @@
+"""Deploys Trunkline on the Ray that RAY_ADDRESS names: actors first, then the web edge. `python -m actors.deploy`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from typing import Any
+
+import ray
+from ray import serve
+from ray.serve.config import HTTPOptions, ProxyLocation
+from ray.serve.schema import LoggingConfig
+
+import serve_app
+from actors import directory
+from config.settings import Settings, load_settings
+from trunkline.errors import ConfigurationError, TrunklineError
+from trunkline.stores.migrations import require_current
+
+START_TIMEOUT_S = 60.0
+# A log line per webhook costs as much as a third of the webhook.
+QUIET: dict[str, Any] = {"logging_config": LoggingConfig(enable_access_log=False, log_level="WARNING")}
+
+
+def connect() -> None:
+    """Join exactly the Ray that RAY_ADDRESS names; raises ConfigurationError when it names none."""
+    address = os.environ.get("RAY_ADDRESS", "")
+    if not address or address in ("auto", "local"):
+        raise ConfigurationError("RAY_ADDRESS must name the address of Trunkline's own Ray, such as 127.0.0.1:6379")
+    ray.init(address=address, namespace=directory.NAMESPACE, log_to_driver=False, logging_level=logging.WARNING)
+
+
+def deploy(settings: Settings) -> None:
+    """Start what is not running and replace what is; returns when everything answers."""
+    require_current(settings.database_url)
+    connect()
+    serve.start(
+        proxy_location=ProxyLocation.EveryNode,
+        http_options=HTTPOptions(host=settings.host, port=settings.port),
+        **QUIET,
+    )
+    supervising = directory.supervisor().ensure_running.remote()
+    serve.run(serve_app.build_webhooks(settings), name="webhooks", route_prefix="/webhook", **QUIET)
+    serve.run(serve_app.app, name="admin", route_prefix="/", **QUIET)
+    asyncio.run(directory.answer(supervising, directory.SUPERVISOR, START_TIMEOUT_S))
+
+
+def main() -> int:
+    """Deploy; 0 when everything answers."""
+    try:
+        deploy(load_settings())
+    except TrunklineError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

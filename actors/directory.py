@@ -1,0 +1,163 @@
+"""Where actors are found: names, options, look-up; and the tenants' cells as the rest of the code calls them.
+
+The actors' classes are imported where one is made, since they find each other through this module.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+import ray
+from ray.exceptions import RayError
+
+from trunkline.errors import Unavailable
+from trunkline.grouping import Grouped
+from trunkline.tenancy.tenant import Ask, Cloud, Gone, Held, Passage
+
+NAMESPACE = "trunkline"
+SUPERVISOR = "supervisor"
+CALL_TIMEOUT_S = 10.0
+ASKED_AT_ONCE = 500
+# Detached, or Ray would end an actor with the replica that made it; calls are repeated by their callers, who know more.
+OPTIONS: dict[str, Any] = {
+    "namespace": NAMESPACE,
+    "lifetime": "detached",
+    "get_if_exists": True,
+    "num_cpus": 0,
+    "max_restarts": -1,
+    "max_task_retries": 0,
+}
+
+Result = TypeVar("Result")
+
+
+def supervisor() -> Any:
+    """The supervisor, started first if need be."""
+    from actors.supervisor import SupervisorActor
+
+    return _actor(SupervisorActor, SUPERVISOR)
+
+
+def transformer(name: str) -> Any:
+    """A transformer, started first if need be."""
+    from actors.transformer import TransformerActor
+
+    return _actor(TransformerActor, name)
+
+
+def cell(name: str) -> Any:
+    """A cell, started first if need be."""
+    from actors.cell import TenantCell
+
+    return _actor(TenantCell, name)
+
+
+def _actor(cls: type, name: str) -> Any:
+    return ray.remote(cls).options(name=name, **OPTIONS).remote(name)
+
+
+def transformer_name(pool: str, number: int) -> str:
+    """The name of a pool's transformer."""
+    return f"transformer:{pool}:{number}"
+
+
+def cell_name(tenant_id: str, *, dedicated: bool, cells: int) -> str:
+    """The cell that hosts a tenant: its own, or one of the shared ones by rendezvous hashing."""
+    if dedicated:
+        return f"tenant:{tenant_id}"
+    names = [f"cell:{number}" for number in range(cells)]
+    return max(names, key=lambda name: hashlib.blake2b(f"{name}/{tenant_id}".encode(), digest_size=8).digest())
+
+
+async def answer(reference: Awaitable[Result], what: str, timeout_s: float = CALL_TIMEOUT_S) -> Result:
+    """What an actor answered; raises Unavailable when it cannot be reached in time, else what the actor raised."""
+    try:
+        return await asyncio.wait_for(_awaitable(reference), timeout_s)
+    except TimeoutError as error:
+        raise Unavailable(f"{what} did not answer within {timeout_s:g} s") from error
+    except RayError as error:
+        cause = getattr(error, "cause", None)
+        if isinstance(cause, Exception) and not isinstance(cause, RayError):
+            raise cause from None
+        raise Unavailable(f"{what} cannot be reached: {type(error).__name__}") from error
+
+
+async def _awaitable(reference: Awaitable[Result]) -> Result:
+    return await reference
+
+
+class CellTenants:
+    """The tenants, wherever their cells are. Calls for one cell go in groups, one group under way at a time.
+
+    `cell_of` names a tenant's cell.
+    """
+
+    def __init__(self, cell_of: Callable[[str], str]) -> None:
+        self._cell_of = cell_of
+        self._handles: dict[str, Any] = {}
+        self._groups: dict[str, Grouped[tuple[str, Ask], Passage | Held | Gone]] = {}
+
+    async def admit(self, tenant_id: str, ask: Ask) -> Passage | Held | Gone:
+        """Passage for one message, or why there is none; raises Unavailable."""
+        name = self._cell_of(tenant_id)
+        group = self._groups.get(name)
+        if group is None:
+            group = self._groups[name] = Grouped(lambda asks: self._admit_group(name, asks), ASKED_AT_ONCE)
+        return await group((tenant_id, ask))
+
+    async def standing(self, tenant_id: str, cloud: Cloud) -> Held | None:
+        """Why a lane towards `cloud` must wait, if it must."""
+        standing: Held | None = await self._call(tenant_id, "standing", tenant_id, cloud)
+        return standing
+
+    async def outdated(self, tenant_id: str, epoch: int) -> None:
+        """The activation with this epoch has been superseded."""
+        await self._call(tenant_id, "outdated", tenant_id, epoch)
+
+    async def refused(self, tenant_id: str, cloud: Cloud, used_token: str, words: str, *, expired: bool) -> None:
+        """The cloud refused a call for its credentials."""
+        await self._call(tenant_id, "refused", tenant_id, cloud, used_token, words, expired)
+
+    async def throttled(self, tenant_id: str, cloud: Cloud, words: str, retry_after_s: float) -> None:
+        """The cloud asked to wait."""
+        await self._call(tenant_id, "throttled", tenant_id, cloud, words, retry_after_s)
+
+    async def accepted(self, tenant_id: str, cloud: Cloud) -> None:
+        """The cloud accepted a probe."""
+        await self._call(tenant_id, "accepted", tenant_id, cloud)
+
+    async def token(self, tenant_id: str, force: bool) -> tuple[str, float, str]:
+        """The tenant's Genesys token, when it expires, and whether it is `cache` or `fresh`."""
+        token: tuple[str, float, str] = await self._call(tenant_id, "token", tenant_id, force)
+        return token
+
+    async def status(self, tenant_id: str) -> dict[str, Any]:
+        """The tenant's state in its cell."""
+        status: dict[str, Any] = await self._call(tenant_id, "status", tenant_id)
+        return status
+
+    async def _admit_group(
+        self, name: str, asks: Sequence[tuple[str, Ask]]
+    ) -> Sequence[Passage | Held | Gone | Exception]:
+        try:
+            return await answer(self._handle(name).admit.remote(list(asks)), name)
+        except Unavailable:
+            self._handles.pop(name, None)
+            raise
+
+    async def _call(self, tenant_id: str, method: str, *arguments: Any) -> Any:
+        name = self._cell_of(tenant_id)
+        try:
+            return await answer(getattr(self._handle(name), method).remote(*arguments), name)
+        except Unavailable:
+            self._handles.pop(name, None)
+            raise
+
+    def _handle(self, name: str) -> Any:
+        handle = self._handles.get(name)
+        if handle is None:
+            handle = self._handles[name] = cell(name)
+        return handle

@@ -1,0 +1,129 @@
+"""TransformerActor: consumes the lanes it was given until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from actors.directory import CellTenants
+from actors.hosting import Started
+from config.settings import load_settings
+from config.wiring import TransformerParts
+from trunkline.delivery.lane import LaneRunner
+from trunkline.envelope import message_id_for
+from trunkline.errors import StoreUnavailable
+from trunkline.lanes.topology import Lane, lane_of
+from trunkline.tenancy.tenant import Held, cloud_of
+
+
+@dataclass(frozen=True, slots=True)
+class LaneReport:
+    """How a lane stands: deliveries in hand, seconds since the last one came, and why it waits, if it does."""
+
+    unfinished: int
+    quiet_s: float
+    held_reason: str | None
+    oldest_accepted_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class TransformerReport:
+    """A transformer's lanes. Each life of the process has an incarnation of its own."""
+
+    incarnation: str
+    lanes: dict[str, LaneReport]
+    delivered: int
+    unsettled: int
+
+
+class TransformerActor:
+    """An actor that delivers what its lanes hold."""
+
+    def __init__(self, name: str) -> None:
+        self._incarnation = uuid.uuid4().hex
+        self._prefetch = load_settings().trunkline_prefetch
+        self._cells: dict[str, str] = {}
+        self._tenants = CellTenants(self._cells.__getitem__)
+        self._parts = Started(lambda settings: TransformerParts(settings, name, self._tenants))
+        self._runners: dict[str, LaneRunner] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}
+
+    async def assign(self, queue: str, cell: str) -> None:
+        """Consume a lane whose tenant lives in `cell`; does nothing when it is consumed already."""
+        lane = lane_of(queue)
+        self._cells[lane.tenant_id] = cell
+        if queue in self._running:
+            return
+        parts = await self._parts.get()
+        runner = self._runners[queue] = self._runner(parts, lane)
+        self._running[queue] = asyncio.create_task(runner.run(), name=queue)
+
+    async def move_tenant(self, tenant_id: str, cell: str) -> None:
+        """The tenant lives in another cell from now on."""
+        if tenant_id in self._cells:
+            self._cells[tenant_id] = cell
+
+    async def let_go(self, queue: str) -> bool:
+        """Stop consuming a lane; answers whether its queue was empty, before and after."""
+        parts = await self._parts.get()
+        if queue not in self._running:
+            return True
+        if await self._count(parts, queue):
+            return False
+        await self._stop([queue])
+        return not await self._count(parts, queue)
+
+    async def report(self) -> TransformerReport:
+        """How this transformer and its lanes stand."""
+        now = time.monotonic()
+        parts = await self._parts.get()
+        lanes = {
+            queue: LaneReport(
+                runner.unfinished,
+                0.0 if runner.unfinished or runner.held_reason else now - runner.active_at,
+                runner.held_reason,
+                runner.oldest_accepted_at,
+            )
+            for queue, runner in self._runners.items()
+        }
+        return TransformerReport(self._incarnation, lanes, parts.transformer.delivered, parts.ledger.unsettled)
+
+    async def drain(self) -> None:
+        """Finish what is under way, give back the rest, store every outcome."""
+        parts = await self._parts.get()
+        await self._stop(list(self._running))
+        await parts.ledger.idle()
+
+    def _runner(self, parts: TransformerParts, lane: Lane) -> LaneRunner:
+        async def standing() -> Held | None:
+            return await self._tenants.standing(lane.tenant_id, cloud_of(lane.direction))
+
+        async def keep_unreadable(body: bytes) -> None:
+            message_id = message_id_for(lane.tenant_id, lane.direction, body.hex())
+            await parts.messages.bury_unreadable(lane.tenant_id, lane.direction, message_id, body)
+
+        async def subscribe(on_delivery: Any, on_lost: Any) -> Any:
+            return await parts.consumer.subscribe(lane, self._prefetch, on_delivery, on_lost)
+
+        return LaneRunner(subscribe, parts.transformer.deliver, standing, keep_unreadable)
+
+    async def _stop(self, queues: list[str]) -> None:
+        for queue in queues:
+            self._runners[queue].stop()
+        if queues:
+            await asyncio.wait([self._running[queue] for queue in queues])
+        for queue in queues:
+            self._running.pop(queue, None)
+            self._runners.pop(queue, None)
+            tenant_id = lane_of(queue).tenant_id
+            if not any(lane_of(other).tenant_id == tenant_id for other in self._running):
+                (await self._parts.get()).transformer.forget(tenant_id)
+
+    async def _count(self, parts: TransformerParts, queue: str) -> int:
+        try:
+            return await parts.consumer.control.count(queue) or 0
+        except StoreUnavailable:
+            return 1  # nobody knows: keep it

@@ -1,0 +1,131 @@
+"""Claims and outcomes: what is written down before a request may leave, and what after its answer."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from trunkline.envelope import Envelope
+
+# A request may leave only so long after its claim was committed; later it is claimed anew.
+LEAVE_WITHIN_S = 2.0
+# Beyond the cloud's time-out, until a claim without an outcome counts as unknown.
+CLAIM_GRACE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The wish to send one request of `envelope` now. `claim_s`: seconds until it counts as abandoned."""
+
+    envelope: Envelope
+    conversation_id: str | None
+    text: str | None
+    epoch: int
+    attempt_id: str
+    owner: str
+    claim_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """Send it. `attempt` counts from 1; `parts_done` requests of the message were accepted before."""
+
+    attempt: int
+    parts_done: int
+    unknowns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Nothing is left to do: it was delivered, given up or purged before."""
+
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """Somebody may be sending it at this moment, or might have: `attempt_id` has no outcome yet."""
+
+    attempt_id: str
+    owner: str
+    expired: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Uncertain:
+    """An attempt's outcome is unknown, and news of it may still come for `wait_s` seconds."""
+
+    wait_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfDate:
+    """The tenant has a newer activation: ask its cell again."""
+
+
+ClaimAnswer = Granted | Settled | Busy | Uncertain | OutOfDate
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """Why a message was given up; `answer` is the far side's own words."""
+
+    reason: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one attempt. `counted` is false where it must not use up the message's attempts."""
+
+    envelope: Envelope
+    attempt_id: str
+    status: Literal["waiting", "unknown", "delivered", "dead"]
+    event: str
+    parts_done: int = 0
+    wamid: str | None = None
+    genesys_id: str | None = None
+    genesys_conversation_id: str | None = None
+    counted: bool = True
+    detail: dict[str, Any] = field(default_factory=dict)
+    dead_letter: DeadLetter | None = None
+
+
+def new_attempt_id() -> str:
+    """An id for one try to send."""
+    return str(uuid.uuid4())
+
+
+def this_owner() -> str:
+    """This process, so that another one on the same host can tell whether it still lives."""
+    return f"{_host()}/{os.getpid()}/{_started(os.getpid())}"
+
+
+def owner_is_dead(owner: str) -> bool:
+    """Whether the owner is known to have ended; False when it lives, or runs where we cannot look."""
+    try:
+        host, pid, started = owner.rsplit("/", 2)
+        return host == _host() and _started(int(pid)) != started
+    except ValueError:
+        return False
+
+
+def _host() -> str:
+    """The boot and the process namespace: within both of them, process ids mean the same."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    if not boot.exists():
+        return f"unknown-{uuid.getnode()}"
+    return f"{boot.read_text().strip()}:{os.readlink('/proc/self/ns/pid')}"
+
+
+def _started(pid: int) -> str:
+    """When the process started, in clock ticks since boot; empty when there is none or it has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    state, started = fields[0], fields[19]
+    return "" if state in "ZX" else started

@@ -1,0 +1,337 @@
+"""The transformer's work on one envelope: ask its tenant, claim, send, record; again, in order, until it is settled."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from trunkline.attempt import (
+    CLAIM_GRACE_S,
+    Busy,
+    Claim,
+    ClaimAnswer,
+    DeadLetter,
+    Granted,
+    Outcome,
+    OutOfDate,
+    Settled,
+    Uncertain,
+    new_attempt_id,
+    owner_is_dead,
+)
+from trunkline.delivery.failures import failed_status
+from trunkline.delivery.retry import RetryIn, RetryPolicy
+from trunkline.delivery.routes import Accepted, Job, Route
+from trunkline.envelope import Direction, Envelope
+from trunkline.errors import CredentialsRefused, OutcomeUnknown, Rejected, Throttled, TrunklineError, Unavailable
+from trunkline.tenancy.tenant import Ask, Cloud, Gone, Held, Passage, cloud_of
+
+log = logging.getLogger(__name__)
+
+ASK_AGAIN_S = 0.5
+SECOND_UNKNOWN = 2
+PAIR_RATE_CODE = "131056"
+
+
+class Tenants(Protocol):
+    """The tenants' cells; every call raises Unavailable while its cell cannot be reached."""
+
+    async def admit(self, tenant_id: str, ask: Ask) -> Passage | Held | Gone:
+        """Passage for one message, or why there is none."""
+
+    async def outdated(self, tenant_id: str, epoch: int) -> None:
+        """The activation with this epoch has been superseded."""
+
+    async def refused(self, tenant_id: str, cloud: Cloud, used_token: str, words: str, *, expired: bool) -> None:
+        """The cloud refused a call for its credentials."""
+
+    async def throttled(self, tenant_id: str, cloud: Cloud, words: str, retry_after_s: float) -> None:
+        """The cloud asked to wait."""
+
+    async def accepted(self, tenant_id: str, cloud: Cloud) -> None:
+        """The cloud accepted a probe."""
+
+
+class Claims(Protocol):
+    """The ledger."""
+
+    async def claim(self, claim: Claim) -> tuple[ClaimAnswer, float]:
+        """The answer, and until when (monotonic) a granted request may leave; raises StoreUnavailable."""
+
+    def settle(self, outcome: Outcome) -> asyncio.Future[None]:
+        """Store what became of an attempt."""
+
+
+class LaneHeld(TrunklineError):
+    """No message of this lane may leave now: give them all back and wait."""
+
+    def __init__(self, reason: str, retry_after_s: float) -> None:
+        super().__init__(reason, retry_after_s)
+        self.reason = reason
+        self.retry_after_s = retry_after_s
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Nothing is left to do once `stored` is done; None when nothing had to be stored."""
+
+    stored: asyncio.Future[None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Take the next step after a wait."""
+
+    wait_s: float = 0.0
+    # An attempt that was claimed, as far as we know, but never left.
+    unsent: str | None = None
+
+
+Pause = Callable[[float], Awaitable[None]]
+
+
+class Transformer:
+    """Delivers envelopes of many tenants, at most `calls_in_flight` calls at once for each tenant and cloud."""
+
+    def __init__(
+        self,
+        tenants: Tenants,
+        ledger: Claims,
+        routes: dict[Direction, Route],
+        report_failure: Callable[[Envelope], Awaitable[None]],
+        *,
+        owner: str,
+        cloud_timeout_s: float,
+        calls_in_flight: int,
+        policy: RetryPolicy | None = None,
+    ) -> None:
+        self._tenants = tenants
+        self._ledger = ledger
+        self._routes = routes
+        self._report_failure = report_failure
+        self._owner = owner
+        self._claim_s = cloud_timeout_s + CLAIM_GRACE_S
+        self._policy = policy or RetryPolicy()
+        self._slots: defaultdict[tuple[str, Cloud], asyncio.Semaphore] = defaultdict(
+            lambda: asyncio.Semaphore(calls_in_flight)
+        )
+        self.delivered = 0
+
+    def forget(self, tenant_id: str) -> None:
+        """Drop what is kept for a tenant whose lanes have gone."""
+        for cloud in Cloud:
+            self._slots.pop((tenant_id, cloud), None)
+
+    async def deliver(self, envelope: Envelope, pause: Pause) -> Done:
+        """Bring `envelope` to its end. `pause` waits in place and may raise; raises LaneHeld when all must wait."""
+        step: Done | Again = Again()
+        while isinstance(step, Again):
+            if step.wait_s > 0:
+                await pause(step.wait_s)
+            step = await self._step(envelope, pause, step.unsent)
+        return step
+
+    async def _step(self, envelope: Envelope, pause: Pause, unsent: str | None) -> Done | Again:
+        try:
+            passage = await self._tenants.admit(
+                envelope.tenant_id, Ask(envelope.direction, envelope.conversation, envelope.accepted_at)
+            )
+            if isinstance(passage, Gone):
+                return self._bury(envelope, new_attempt_id(), Rejected("tenant_deleted", "the tenant was deleted"))
+            if isinstance(passage, Held):
+                raise LaneHeld(passage.reason, passage.retry_after_s)
+            job = await self._prepare(envelope, passage)
+        except Unavailable as error:
+            log.info("delivery.waits", extra={**_facts(envelope), "error": str(error)})
+            return Again(ASK_AGAIN_S, unsent)
+        if job is None:
+            return Done()
+        if passage.wait_s > 0:
+            await pause(passage.wait_s)
+        async with self._slots[envelope.tenant_id, cloud_of(envelope.direction)]:
+            return await self._claim_and_send(envelope, passage, job, unsent)
+
+    async def _prepare(self, envelope: Envelope, passage: Passage) -> Job | None:
+        try:
+            return await self._routes[envelope.direction].prepare(envelope, passage.access)
+        except Rejected as error:
+            return Job(refusal=error)
+        except TrunklineError:
+            raise
+        except Exception as error:
+            log.exception("delivery.unconvertible", extra=_facts(envelope))
+            return Job(refusal=Rejected("poison", f"cannot be converted: {type(error).__name__}"))
+
+    async def _claim_and_send(self, envelope: Envelope, passage: Passage, job: Job, unsent: str | None) -> Done | Again:
+        attempt_id = new_attempt_id()
+        claim = Claim(
+            envelope, passage.conversation_id, job.text, passage.epoch, attempt_id, self._owner, self._claim_s
+        )
+        try:
+            answer, leave_until = await self._ledger.claim(claim)
+        except Unavailable as error:
+            log.info("delivery.waits", extra={**_facts(envelope), "error": str(error)})
+            return Again(ASK_AGAIN_S, attempt_id)
+        match answer:
+            case Granted():
+                if time.monotonic() > leave_until:
+                    return self._wait(envelope, attempt_id, "claimed_too_early")
+                return await self._send(envelope, passage, job, attempt_id, answer)
+            case Settled():
+                return Done()
+            case OutOfDate():
+                await self._tenants.outdated(envelope.tenant_id, passage.epoch)
+                return Again()
+            case Uncertain(wait_s):
+                return Again(min(wait_s, 1.0) or ASK_AGAIN_S)
+            case Busy(abandoned, owner, expired):
+                return self._take_over(envelope, abandoned, unsent) if (
+                    abandoned == unsent or expired or owner_is_dead(owner)
+                ) else Again(ASK_AGAIN_S)  # fmt: skip
+
+    def _take_over(self, envelope: Envelope, abandoned: str, unsent: str | None) -> Again:
+        """An attempt without an outcome: not sent if we know so, else of unknown outcome."""
+        if abandoned == unsent:
+            return self._wait(envelope, abandoned, "not_sent")
+        log.warning("delivery.unknown", extra={**_facts(envelope), "error": "its sender ended"})
+        self._ledger.settle(
+            Outcome(envelope, abandoned, "unknown", "unknown", detail={"error": "the process that sent it ended"})
+        )
+        return Again()
+
+    def _wait(self, envelope: Envelope, attempt_id: str, event: str) -> Again:
+        self._ledger.settle(Outcome(envelope, attempt_id, "waiting", event, counted=False))
+        return Again()
+
+    async def _send(
+        self, envelope: Envelope, passage: Passage, job: Job, attempt_id: str, granted: Granted
+    ) -> Done | Again:
+        if job.refusal is not None:
+            return await self._give_up(envelope, attempt_id, job.refusal)
+        if granted.unknowns >= SECOND_UNKNOWN:
+            words = "two sends in a row had an unknown outcome"
+            return await self._give_up(envelope, attempt_id, Rejected("unknown_outcome", words, "ServerError"))
+        if granted.parts_done >= len(job.requests):
+            return self._settle_delivered(envelope, attempt_id, Accepted(), granted.parts_done, "nothing_to_send")
+        try:
+            accepted = await job.requests[granted.parts_done]()
+        except TrunklineError as error:
+            return await self._failed(envelope, passage, attempt_id, granted, error)
+        if passage.probe:
+            await self._report(self._tenants.accepted(envelope.tenant_id, cloud_of(envelope.direction)))
+        done = granted.parts_done + 1
+        if done < len(job.requests):
+            self._ledger.settle(
+                Outcome(
+                    envelope, attempt_id, "waiting", "part_sent", parts_done=done, wamid=accepted.wamid,
+                    genesys_id=_genesys_id(envelope, accepted), counted=False, detail={"part": done},
+                )
+            )  # fmt: skip
+            return Again()
+        event: Literal["delivered", "repeated"] = "repeated" if granted.unknowns else "delivered"
+        finished = self._settle_delivered(envelope, attempt_id, accepted, done, event)
+        if job.on_delivered is not None and finished.stored is not None:
+            await finished.stored
+            await self._report(job.on_delivered())
+        return finished
+
+    def _settle_delivered(
+        self, envelope: Envelope, attempt_id: str, accepted: Accepted, parts_done: int, event: str
+    ) -> Done:
+        self.delivered += 1
+        log.debug("delivery.delivered", extra=_facts(envelope))
+        return Done(
+            self._ledger.settle(
+                Outcome(
+                    envelope, attempt_id, "delivered", event, parts_done=parts_done, wamid=accepted.wamid,
+                    genesys_id=_genesys_id(envelope, accepted),
+                    genesys_conversation_id=accepted.genesys_conversation_id,
+                )
+            )
+        )  # fmt: skip
+
+    async def _failed(
+        self, envelope: Envelope, passage: Passage, attempt_id: str, granted: Granted, error: TrunklineError
+    ) -> Done | Again:
+        facts = {**_facts(envelope), "attempt": granted.attempt, "error": str(error)}
+        cloud = cloud_of(envelope.direction)
+        detail = {"error": str(error), "code": getattr(error, "code", None)}
+        match error:
+            case OutcomeUnknown():
+                log.warning("delivery.unknown", extra=facts)
+                self._ledger.settle(Outcome(envelope, attempt_id, "unknown", "unknown", detail=detail))
+                return Again()
+            case CredentialsRefused():
+                self._ledger.settle(
+                    Outcome(envelope, attempt_id, "waiting", "credentials_refused", counted=False, detail=detail)
+                )
+                expired = cloud is Cloud.GENESYS and error.code == "401"
+                used = passage.access.access_token
+                await self._report(
+                    self._tenants.refused(envelope.tenant_id, cloud, used, error.detail, expired=expired)
+                )
+                return Again()
+            case Throttled():
+                detail["retry_after_s"] = error.retry_after_s
+                self._ledger.settle(Outcome(envelope, attempt_id, "waiting", "throttled", counted=False, detail=detail))
+                if error.code == PAIR_RATE_CODE:
+                    return Again(error.retry_after_s)
+                await self._report(
+                    self._tenants.throttled(envelope.tenant_id, cloud, error.detail, error.retry_after_s)
+                )
+                return Again()
+        fate = self._policy.decide(error, granted.attempt)
+        if isinstance(fate, RetryIn):
+            detail["wait_s"] = round(fate.wait_s, 3)
+            log.info("delivery.attempted", extra={**facts, "outcome": "retry", "wait_s": fate.wait_s})
+            self._ledger.settle(Outcome(envelope, attempt_id, "waiting", "retry", detail=detail))
+            return Again(fate.wait_s)
+        return await self._give_up(envelope, attempt_id, Rejected(fate.reason, fate.answer, detail["code"]))
+
+    async def _give_up(self, envelope: Envelope, attempt_id: str, refusal: Rejected) -> Done | Again:
+        """A dead letter; the agent whose message it was is told first, so that no crash between keeps it silent."""
+        if envelope.direction is Direction.OUTBOUND:
+            try:
+                await self._report_failure(failed_status(envelope, refusal))
+            except Unavailable as error:
+                self._wait(envelope, attempt_id, "receipt_waits")
+                log.info("delivery.waits", extra={**_facts(envelope), "error": str(error)})
+                return Again(ASK_AGAIN_S)
+        return self._bury(envelope, attempt_id, refusal)
+
+    def _bury(self, envelope: Envelope, attempt_id: str, refusal: Rejected) -> Done:
+        log.warning("delivery.dead", extra={**_facts(envelope), "reason": refusal.reason, "error": refusal.detail})
+        return Done(
+            self._ledger.settle(
+                Outcome(
+                    envelope, attempt_id, "dead", "dead", detail={"reason": refusal.reason, "error": refusal.detail},
+                    dead_letter=DeadLetter(refusal.reason, refusal.detail),
+                )
+            )
+        )  # fmt: skip
+
+    async def _report(self, report: Awaitable[None]) -> None:
+        """Tell the tenant; if its cell is away, the next call will find out by itself."""
+        try:
+            await report
+        except Unavailable as error:
+            log.info("report.lost", extra={"error": str(error)})
+
+
+def _genesys_id(envelope: Envelope, accepted: Accepted) -> str | None:
+    # Genesys' id of an agent's message is in its envelope; a status has none of its own.
+    return accepted.genesys_id if envelope.direction is Direction.INBOUND else None
+
+
+def _facts(envelope: Envelope) -> dict[str, str]:
+    return {
+        "tenant": envelope.tenant_id,
+        "message": envelope.message_id,
+        "direction": envelope.direction.value,
+        "external": envelope.external_id,
+    }

@@ -1,0 +1,62 @@
+"""Grouping calls without waiting: one goes at once when none is under way, else with all that has gathered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+class Grouped(Generic[Item, Answer]):
+    """Turns single calls into group calls of at most `limit` items, one group under way at a time.
+
+    `call` answers with one entry for each item, in their order; an entry that is an exception is raised to its caller,
+    and an exception from `call` itself to all callers of the group.
+    """
+
+    def __init__(self, call: Callable[[Sequence[Item]], Awaitable[Sequence[Answer | Exception]]], limit: int) -> None:
+        self._call = call
+        self._limit = limit
+        self._gathered: list[tuple[Item, asyncio.Future[Answer]]] = []
+        self._runner: asyncio.Task[None] | None = None
+
+    async def __call__(self, item: Item) -> Answer:
+        """The answer to `item`."""
+        return await self.submit(item)
+
+    def submit(self, item: Item) -> asyncio.Future[Answer]:
+        """Put `item` into the next group; the future holds its answer."""
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._gathered.append((item, answer))
+        if self._runner is None:
+            self._runner = asyncio.create_task(self._run())
+        return answer
+
+    async def idle(self) -> None:
+        """Return when nothing is under way."""
+        while self._runner is not None:
+            await asyncio.wait([self._runner])
+
+    async def _run(self) -> None:
+        try:
+            while self._gathered:
+                group, self._gathered = self._gathered[: self._limit], self._gathered[self._limit :]
+                await self._answer_group(group)
+        finally:
+            self._runner = None
+
+    async def _answer_group(self, group: list[tuple[Item, asyncio.Future[Answer]]]) -> None:
+        try:
+            answers: Sequence[Answer | Exception] = await self._call([item for item, _ in group])
+        except Exception as error:
+            answers = [error] * len(group)
+        for (_, future), answer in zip(group, answers, strict=True):
+            if future.done():
+                continue
+            if isinstance(answer, Exception):
+                future.set_exception(answer)
+            else:
+                future.set_result(answer)

@@ -1,0 +1,165 @@
+"""Consuming lanes: one connection, a channel for each lane, acknowledgements by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from pika.channel import Channel
+from pika.exceptions import AMQPError
+
+from trunkline.errors import StoreUnavailable
+from trunkline.lanes.connection import BrokerConnection, Control
+from trunkline.lanes.topology import WAKEUPS_QUEUE, Lane, QueueType
+
+log = logging.getLogger(__name__)
+
+CALL_TIMEOUT_S = 10.0
+WAKEUPS_PREFETCH = 1000
+
+
+class Delivery:
+    """One message from a lane, to be acknowledged once its outcome is stored."""
+
+    __slots__ = ("_subscription", "_tag", "body")
+
+    def __init__(self, subscription: Subscription, tag: int, body: bytes) -> None:
+        self._subscription = subscription
+        self._tag = tag
+        self.body = body
+
+    def ack(self) -> None:
+        """Take it off the queue; nothing happens when its channel has gone, since it will come again."""
+        self._subscription.ack(self._tag)
+
+
+class Subscription:
+    """A lane being consumed on a channel of its own; closing returns what is not acknowledged, in its order."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        on_delivery: Callable[[Delivery], None],
+        on_lost: Callable[[], None],
+    ) -> None:
+        self._channel = channel
+        self._on_delivery = on_delivery
+        self._on_lost = on_lost
+        self._tag: str | None = None
+        self._closing = False
+        self._closed = asyncio.get_running_loop().create_future()
+        channel.add_on_close_callback(self._on_channel_closed)
+        channel.add_on_cancel_callback(self._on_cancelled_by_broker)
+
+    async def start(self, queue: str, prefetch: int) -> None:
+        """Begin receiving; raises StoreUnavailable."""
+        loop = asyncio.get_running_loop()
+        granted, consuming = loop.create_future(), loop.create_future()
+        try:
+            self._channel.basic_qos(prefetch_count=prefetch, callback=lambda _: _settle(granted))
+            await asyncio.wait_for(self._or_closed(granted), CALL_TIMEOUT_S)
+            self._tag = self._channel.basic_consume(queue, self._receive, callback=lambda _: _settle(consuming))
+            await asyncio.wait_for(self._or_closed(consuming), CALL_TIMEOUT_S)
+        except (AMQPError, TimeoutError) as error:
+            raise StoreUnavailable(f"RabbitMQ: cannot consume {queue}: {error!r}") from error
+
+    async def cancel(self) -> None:
+        """Receive nothing more; what was received may still be acknowledged."""
+        if self._tag is None or not self._channel.is_open:
+            return
+        cancelled = asyncio.get_running_loop().create_future()
+        self._closing = True
+        self._channel.basic_cancel(self._tag, callback=lambda _: _settle(cancelled))
+        await asyncio.wait([asyncio.ensure_future(self._or_closed(cancelled))], timeout=CALL_TIMEOUT_S)
+
+    async def close(self) -> None:
+        """Return everything unacknowledged to the queue."""
+        self._closing = True
+        if self._channel.is_open:
+            self._channel.close()
+        await asyncio.wait([self._closed], timeout=CALL_TIMEOUT_S)
+
+    def ack(self, tag: int) -> None:
+        """Acknowledge one delivery of this channel."""
+        if self._channel.is_open:
+            self._channel.basic_ack(tag)
+
+    async def _or_closed(self, future: asyncio.Future[None]) -> None:
+        await asyncio.wait([future, self._closed], return_when=asyncio.FIRST_COMPLETED)
+        if not future.done():
+            raise StoreUnavailable("RabbitMQ: the channel was closed")
+
+    def _receive(self, _: Channel, method: Any, __: Any, body: bytes) -> None:
+        self._on_delivery(Delivery(self, method.delivery_tag, body))
+
+    def _on_cancelled_by_broker(self, _: Any) -> None:
+        # The queue was deleted, or its node went: the channel is of no use without it.
+        if self._channel.is_open:
+            self._channel.close()
+
+    def _on_channel_closed(self, _: Channel, reason: Exception) -> None:
+        _settle(self._closed)
+        if not self._closing:
+            log.info("lane.lost", extra={"error": repr(reason)})
+            self._on_lost()
+
+
+class LaneConsumer:
+    """Subscribes to lanes on one connection that comes back by itself."""
+
+    def __init__(self, url: str, name: str, queue_type: QueueType) -> None:
+        self._connection = BrokerConnection(url, name, self._on_open)
+        self.control = Control(self._connection, queue_type)
+
+    def start(self) -> None:
+        """Begin connecting."""
+        self._connection.start()
+
+    async def close(self) -> None:
+        """End the connection; everything unacknowledged returns to its queue."""
+        await self._connection.close()
+
+    async def wait_ready(self) -> None:
+        """Return once connected."""
+        await self._connection.ready.wait()
+
+    def check(self) -> None:
+        """Raise StoreUnavailable, in words, when there is no connection."""
+        if not self._connection.ready.is_set():
+            raise StoreUnavailable(f"RabbitMQ: {self._connection.last_error}")
+
+    async def subscribe(
+        self, lane: Lane, prefetch: int, on_delivery: Callable[[Delivery], None], on_lost: Callable[[], None]
+    ) -> Subscription:
+        """Declare the lane and consume it; `on_lost` is called if it ends without our doing."""
+        await self._connection.ready.wait()
+        await self.control.declare_lane(lane)
+        return await self._consume(lane.queue, prefetch, on_delivery, on_lost)
+
+    async def subscribe_wakeups(
+        self, on_delivery: Callable[[Delivery], None], on_lost: Callable[[], None]
+    ) -> Subscription:
+        """Consume the queue in which intake names lanes that have something."""
+        await self._connection.ready.wait()
+        return await self._consume(WAKEUPS_QUEUE, WAKEUPS_PREFETCH, on_delivery, on_lost)
+
+    async def _consume(
+        self, queue: str, prefetch: int, on_delivery: Callable[[Delivery], None], on_lost: Callable[[], None]
+    ) -> Subscription:
+        subscription = Subscription(await self._connection.open_channel(), on_delivery, on_lost)
+        try:
+            await subscription.start(queue, prefetch)
+        except BaseException:
+            await subscription.close()
+            raise
+        return subscription
+
+    async def _on_open(self, _: BrokerConnection) -> None:
+        await self.control.declare_exchanges()
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -1,0 +1,108 @@
+"""Conversations in Postgres: opened by a customer's message, closed by idleness."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from trunkline.grouping import Grouped
+from trunkline.stores.database import Connection, Pool, connection
+from trunkline.stores.keys import MAPPING_TTL_S, mapping_by_conversation, mapping_by_wa_id
+from trunkline.stores.values import storable
+from trunkline.tenancy.conversations import Conversation
+
+GROUP_LIMIT = 500
+
+# Both statements lock in the order (tenant, customer), like every other writer of this table.
+_CLOSE_IDLE = """
+UPDATE conversation_mappings c SET status = 'closed'
+FROM (
+    SELECT k.tenant_id, k.conversation_id
+    FROM unnest(%(tenant)s::text[], %(wa_id)s::text[], %(at)s::float8[], %(hours)s::int[])
+         AS a(tenant_id, wa_id, at, hours)
+    JOIN conversation_mappings k ON k.tenant_id = a.tenant_id AND k.wa_id = a.wa_id AND k.status = 'open'
+    WHERE k.last_activity_at < to_timestamp(a.at) - make_interval(hours => a.hours)
+    ORDER BY k.tenant_id, k.wa_id FOR UPDATE OF k
+) idle
+WHERE c.tenant_id = idle.tenant_id AND c.conversation_id = idle.conversation_id
+"""
+
+_TOUCH = """
+INSERT INTO conversation_mappings AS c (tenant_id, wa_id, created_at, last_activity_at, last_inbound_at)
+SELECT tenant_id, wa_id, to_timestamp(min(at)), to_timestamp(max(at)), to_timestamp(max(inbound_at))
+FROM unnest(%(tenant)s::text[], %(wa_id)s::text[], %(at)s::float8[], %(inbound_at)s::float8[])
+     AS a(tenant_id, wa_id, at, inbound_at)
+GROUP BY tenant_id, wa_id ORDER BY tenant_id, wa_id
+ON CONFLICT (tenant_id, wa_id) WHERE status = 'open' DO UPDATE
+SET last_activity_at = GREATEST(c.last_activity_at, excluded.last_activity_at),
+    last_inbound_at = GREATEST(c.last_inbound_at, excluded.last_inbound_at)
+RETURNING c.tenant_id, c.wa_id, c.conversation_id::text, EXTRACT(epoch FROM c.last_activity_at)::float8
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """A customer was heard of, or written to, at `at`; `inbound_at` is the time of the customer's own message."""
+
+    tenant_id: str
+    wa_id: str
+    at: float
+    window_hours: int
+    inbound_at: float | None = None
+
+
+async def touch_conversations(taken: Connection, activities: Sequence[Activity]) -> dict[tuple[str, str], Conversation]:
+    """Note activity, closing and opening conversations as their windows say; answers by (tenant, customer)."""
+    parameters = {
+        "tenant": [activity.tenant_id for activity in activities],
+        "wa_id": [storable(activity.wa_id) for activity in activities],
+        "at": [activity.at for activity in activities],
+        "hours": [activity.window_hours for activity in activities],
+        "inbound_at": [activity.inbound_at for activity in activities],
+    }
+    await taken.execute(_CLOSE_IDLE, parameters)
+    rows = await (await taken.execute(_TOUCH, parameters)).fetchall()
+    return {(tenant, wa_id): Conversation(conversation, wa_id, at) for tenant, wa_id, conversation, at in rows}
+
+
+class ConversationStore:
+    """Opens conversations for the tenants of one process, many in one statement."""
+
+    def __init__(self, pool: Pool, redis: Redis) -> None:
+        self._pool = pool
+        self._redis = redis
+        self._caching: set[asyncio.Task[None]] = set()
+        self._open: Grouped[Activity, Conversation] = Grouped(self._open_group, GROUP_LIMIT)
+
+    async def open(self, tenant_id: str, wa_id: str, at: float, window_hours: int) -> Conversation:
+        """The customer's open conversation, a new one if the last was idle longer than the window."""
+        return await self._open(Activity(tenant_id, wa_id, at, window_hours))
+
+    async def _open_group(self, activities: Sequence[Activity]) -> list[Conversation | Exception]:
+        async with connection(self._pool) as taken:
+            found = await touch_conversations(taken, activities)
+        caching = asyncio.create_task(self._cache(found))
+        self._caching.add(caching)
+        caching.add_done_callback(self._caching.discard)
+        return [found[activity.tenant_id, storable(activity.wa_id)] for activity in activities]
+
+    async def _cache(self, found: dict[tuple[str, str], Conversation]) -> None:
+        """Leave the mappings where operators and other processes look them up; losing them harms nothing."""
+        try:
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                for (tenant_id, wa_id), conversation in found.items():
+                    value = orjson.dumps(
+                        {"tenantId": tenant_id, "waId": wa_id, "conversationId": conversation.conversation_id}
+                    )
+                    pipeline.set(mapping_by_wa_id(tenant_id, wa_id), value, ex=MAPPING_TTL_S)
+                    pipeline.set(
+                        mapping_by_conversation(tenant_id, conversation.conversation_id), value, ex=MAPPING_TTL_S
+                    )
+                await pipeline.execute()
+        except (RedisError, OSError):
+            return

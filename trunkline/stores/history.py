@@ -1,0 +1,180 @@
+"""Conversations, messages and dead letters, read for people: what the admin API shows. Writes nothing."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg.rows import class_row
+
+from trunkline.stores.database import Connection, Pool, connection
+from trunkline.tenancy.history import Conversation, DeadLetter, Event, Message, MessageFacts
+
+_CONVERSATION = """
+SELECT tenant_id, conversation_id::text, wa_id, genesys_conversation_id, status, created_at, last_activity_at,
+       last_inbound_at
+FROM conversation_mappings
+WHERE tenant_id = %(tenant)s
+"""
+
+_MESSAGE_COLUMNS = """
+m.tenant_id, m.message_id::text, m.conversation_id::text, m.direction, m.kind, m.status, m.wamid, m.genesys_id, m.text,
+m.attempts, m.receipt, m.accepted_at, m.created_at, m.updated_at, m.claim_until
+"""
+
+# Rows of one transaction share their created_at: the time of acceptance, then the id, order those.
+_MESSAGES = f"""
+SELECT {_MESSAGE_COLUMNS} FROM messages m
+WHERE m.tenant_id = %(tenant)s AND m.conversation_id = %(conversation)s AND m.direction <> 'status'
+  AND (%(created)s::timestamptz IS NULL
+       OR (m.created_at, m.accepted_at, m.message_id) < (%(created)s, %(accepted)s, %(message)s))
+ORDER BY m.created_at DESC, m.accepted_at DESC, m.message_id DESC LIMIT %(limit)s
+"""
+
+# Every index begins with the tenant: without one, each tenant's is probed. A status shares its message's wamid, and
+# the message is what people ask for.
+_MESSAGE = f"""
+SELECT {_MESSAGE_COLUMNS}
+FROM (SELECT %(tenant)s::text AS tenant_id WHERE %(tenant)s::text IS NOT NULL
+      UNION ALL SELECT tenant_id FROM tenants WHERE %(tenant)s::text IS NULL) t
+CROSS JOIN LATERAL (
+    SELECT * FROM messages WHERE tenant_id = t.tenant_id AND message_id = %(uuid)s
+    UNION ALL (SELECT * FROM messages WHERE tenant_id = t.tenant_id AND wamid = %(id)s)
+    UNION ALL (SELECT * FROM messages WHERE tenant_id = t.tenant_id AND genesys_id = %(id)s)
+) m
+ORDER BY (m.message_id = %(uuid)s) IS TRUE DESC, (m.direction = 'status'), m.created_at DESC LIMIT 1
+"""
+
+_EVENTS = """
+SELECT at, event, attempt_id::text, detail FROM message_events
+WHERE tenant_id = %s AND message_id = %s ORDER BY at
+"""
+
+_DEAD_LETTER_COLUMNS = """
+id, message_id::text, tenant_id, direction, reason, answer, attempts, wamid, genesys_id, created_at, last_attempt_at
+"""
+
+_DEAD_LETTER_OF = f"""
+SELECT {_DEAD_LETTER_COLUMNS} FROM dead_letters WHERE COALESCE(tenant_id, '') = %s AND message_id = %s
+"""
+
+_DEAD_LETTER = f"""
+SELECT {_DEAD_LETTER_COLUMNS} FROM dead_letters
+WHERE (%(tenant)s::text IS NULL OR tenant_id = %(tenant)s)
+  AND (message_id = %(uuid)s OR wamid = %(id)s OR genesys_id = %(id)s)
+ORDER BY created_at DESC LIMIT 1
+"""
+
+_DEAD_LETTERS = f"""
+SELECT {_DEAD_LETTER_COLUMNS} FROM dead_letters
+WHERE (%(tenant)s::text IS NULL OR tenant_id = %(tenant)s)
+  AND (%(reason)s::text IS NULL OR reason = %(reason)s)
+  AND (%(direction)s::text IS NULL OR direction = %(direction)s)
+  AND (%(before)s::bigint IS NULL OR id < %(before)s)
+ORDER BY id DESC LIMIT %(limit)s
+"""
+
+
+class History:
+    """What happened to conversations and messages. A tenant of None means every tenant's, and what belongs to none."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def conversation_with(self, tenant_id: str, wa_id: str) -> Conversation | None:
+        """The open conversation with a person, else the latest closed one."""
+        query = f"{_CONVERSATION} AND wa_id = %(wa_id)s ORDER BY (status = 'open') DESC, created_at DESC LIMIT 1"
+        return await self._conversation(query, {"tenant": tenant_id, "wa_id": wa_id})
+
+    async def conversation(self, tenant_id: str, conversation_id: UUID) -> Conversation | None:
+        """The conversation of this id."""
+        query = f"{_CONVERSATION} AND conversation_id = %(conversation)s"
+        return await self._conversation(query, {"tenant": tenant_id, "conversation": conversation_id})
+
+    async def open_conversations(self, tenant_id: str) -> int:
+        """How many conversations of the tenant are open."""
+        query = "SELECT count(*) FROM conversation_mappings WHERE tenant_id = %s AND status = 'open'"
+        async with connection(self._pool) as taken:
+            row = await (await taken.execute(query, (tenant_id,))).fetchone()
+        return int(row[0]) if row else 0
+
+    async def messages(
+        self,
+        tenant_id: str,
+        conversation_id: UUID,
+        limit: int,
+        before: tuple[datetime, datetime, UUID] | None = None,
+    ) -> list[Message]:
+        """A page of a conversation's messages, newest first, older than `before`: created, accepted, message id."""
+        created, accepted, message_id = before or (None, None, None)
+        parameters = {
+            "tenant": tenant_id,
+            "conversation": conversation_id,
+            "created": created,
+            "accepted": accepted,
+            "message": message_id,
+            "limit": limit,
+        }
+        async with connection(self._pool) as taken, taken.cursor(row_factory=class_row(Message)) as cursor:
+            return await (await cursor.execute(_MESSAGES, parameters)).fetchall()
+
+    async def facts(self, tenant_id: str | None, id: str) -> MessageFacts | None:
+        """All that is known of a message, by our own id, its wamid or its Genesys id."""
+        parameters = {"tenant": tenant_id, "id": id, "uuid": _uuid_or_none(id)}
+        async with connection(self._pool) as taken:
+            async with taken.cursor(row_factory=class_row(Message)) as cursor:
+                message = await (await cursor.execute(_MESSAGE, parameters)).fetchone()
+            letter = await self._dead_letter(taken, parameters, message)
+            owner = message or letter
+            if owner is None:
+                return None
+            async with taken.cursor(row_factory=class_row(Event)) as events:
+                await events.execute(_EVENTS, (owner.tenant_id or "", owner.message_id))
+                found = await events.fetchall()
+            return MessageFacts(message, letter, await _tenant_status(taken, owner.tenant_id), found)
+
+    async def dead_letters(
+        self,
+        tenant_id: str | None,
+        limit: int,
+        reason: str | None = None,
+        direction: str | None = None,
+        before: int | None = None,
+    ) -> list[DeadLetter]:
+        """A page of dead letters, newest first, older than the id `before`."""
+        parameters = {
+            "tenant": tenant_id,
+            "reason": reason,
+            "direction": direction,
+            "before": before,
+            "limit": limit,
+        }
+        async with connection(self._pool) as taken, taken.cursor(row_factory=class_row(DeadLetter)) as cursor:
+            return await (await cursor.execute(_DEAD_LETTERS, parameters)).fetchall()
+
+    async def _conversation(self, query: str, parameters: dict[str, Any]) -> Conversation | None:
+        async with connection(self._pool) as taken, taken.cursor(row_factory=class_row(Conversation)) as cursor:
+            return await (await cursor.execute(query, parameters)).fetchone()
+
+    async def _dead_letter(
+        self, taken: Connection, parameters: dict[str, Any], message: Message | None
+    ) -> DeadLetter | None:
+        async with taken.cursor(row_factory=class_row(DeadLetter)) as cursor:
+            if message is not None:
+                await cursor.execute(_DEAD_LETTER_OF, (message.tenant_id, message.message_id))
+            else:
+                await cursor.execute(_DEAD_LETTER, parameters)
+            return await cursor.fetchone()
+
+
+async def _tenant_status(taken: Connection, tenant_id: str | None) -> str | None:
+    row = await (await taken.execute("SELECT status FROM tenants WHERE tenant_id = %s", (tenant_id,))).fetchone()
+    return row[0] if row else None
+
+
+def _uuid_or_none(id: str) -> UUID | None:
+    try:
+        return UUID(id)
+    except ValueError:
+        return None

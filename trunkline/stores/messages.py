@@ -1,0 +1,287 @@
+"""Messages in Postgres: recorded on arrival, claimed before a request leaves, settled after its answer; in groups."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from psycopg.rows import dict_row
+
+from trunkline.attempt import Busy, Claim, ClaimAnswer, Granted, Outcome, OutOfDate, Settled, Uncertain
+from trunkline.envelope import Direction, Envelope
+from trunkline.stores.database import Connection, Pool, connection
+from trunkline.stores.values import storable
+
+# How long a send to WhatsApp with an unknown outcome waits for a status that tells (protocol notes 5.1).
+NEWS_WITHIN_S = 30
+
+# Rows are locked in one order everywhere (tenant, message), so that groups never wait for each other in a circle.
+_CLAIM = """
+WITH asked AS (
+    SELECT a.*, t.epoch IS NOT DISTINCT FROM a.epoch AS current
+    FROM unnest(%(tenant)s::text[], %(message)s::uuid[], %(wa_id)s::text[], %(conversation)s::uuid[],
+                %(direction)s::text[], %(kind)s::text[], %(wamid)s::text[], %(genesys)s::text[], %(text)s::text[],
+                %(accepted)s::float8[], %(epoch)s::bigint[], %(attempt)s::uuid[], %(owner)s::text[],
+                %(claim)s::float8[])
+         AS a(tenant_id, message_id, wa_id, conversation_id, direction, kind, wamid, genesys_id, text,
+              accepted, epoch, attempt_id, owner, claim_s)
+    LEFT JOIN tenant_activations t ON t.tenant_id = a.tenant_id
+), claimed AS (
+    INSERT INTO messages AS m (tenant_id, message_id, wa_id, conversation_id, direction, kind, status, wamid,
+                               genesys_id, text, attempts, attempt_id, owner, claimed_at, claim_until, accepted_at)
+    SELECT a.tenant_id, a.message_id, a.wa_id, a.conversation_id, a.direction, a.kind, 'sending', a.wamid,
+           a.genesys_id, a.text, 1, a.attempt_id, a.owner, now(), now() + make_interval(secs => a.claim_s),
+           to_timestamp(a.accepted)
+    FROM asked a
+    WHERE a.current AND (
+        NOT EXISTS (SELECT FROM seen s WHERE s.tenant_id = a.tenant_id AND s.key_hash = a.message_id)
+        OR EXISTS (SELECT FROM messages e WHERE e.tenant_id = a.tenant_id AND e.message_id = a.message_id))
+    ORDER BY a.tenant_id, a.message_id
+    ON CONFLICT (tenant_id, message_id) DO UPDATE
+    SET status = 'sending', attempts = m.attempts + 1, attempt_id = excluded.attempt_id, owner = excluded.owner,
+        claimed_at = now(), claim_until = excluded.claim_until, updated_at = now(),
+        conversation_id = COALESCE(m.conversation_id, excluded.conversation_id), text = COALESCE(m.text, excluded.text)
+    WHERE m.status IN ('received', 'waiting')
+       OR m.status = 'unknown' AND (m.direction <> 'outbound' OR m.updated_at < now() - make_interval(secs => %(news)s))
+    RETURNING m.tenant_id, m.message_id, m.attempts, m.parts_done, m.unknowns
+), marked AS (
+    INSERT INTO seen (tenant_id, key_hash) SELECT tenant_id, message_id FROM claimed
+    ORDER BY tenant_id, message_id ON CONFLICT DO NOTHING
+)
+SELECT a.tenant_id, a.message_id::text, a.current, c.attempts, c.parts_done, c.unknowns
+FROM asked a LEFT JOIN claimed c USING (tenant_id, message_id)
+"""
+
+_STANDING = """
+SELECT m.tenant_id, m.message_id::text, m.status, m.attempt_id::text, m.owner, m.claim_until < now() AS expired,
+       EXTRACT(epoch FROM m.updated_at + make_interval(secs => %(news)s) - now())::float8 AS news_in_s
+FROM messages m
+JOIN unnest(%(tenant)s::text[], %(message)s::uuid[]) AS a(tenant_id, message_id) USING (tenant_id, message_id)
+"""
+
+# An outcome is taken from whoever made the attempt; a late "delivered" is believed even from a superseded one, and
+# what is given up without an attempt needs none.
+_SETTLE = """
+UPDATE messages m
+SET status = o.status, parts_done = GREATEST(m.parts_done, o.parts_done), wamid = COALESCE(o.wamid, m.wamid),
+    genesys_id = COALESCE(o.genesys_id, m.genesys_id), attempts = m.attempts - o.uncounted,
+    unknowns = m.unknowns + (o.status = 'unknown')::int, owner = NULL, claim_until = NULL, updated_at = now()
+FROM unnest(%(tenant)s::text[], %(message)s::uuid[], %(attempt)s::uuid[], %(status)s::text[], %(parts)s::int[],
+            %(wamid)s::text[], %(genesys)s::text[], %(uncounted)s::int[])
+     AS o(tenant_id, message_id, attempt_id, status, parts_done, wamid, genesys_id, uncounted)
+WHERE m.tenant_id = o.tenant_id AND m.message_id = o.message_id
+  AND (m.attempt_id = o.attempt_id AND m.status = 'sending' OR o.status = 'delivered'
+       OR o.status = 'dead' AND m.status IN ('received', 'waiting'))
+"""
+
+_EVENTS = """
+INSERT INTO message_events (tenant_id, message_id, event, attempt_id, detail)
+SELECT * FROM unnest(%(tenant)s::text[], %(message)s::uuid[], %(event)s::text[], %(attempt)s::uuid[],
+                     %(detail)s::jsonb[])
+"""
+
+_BURY = """
+INSERT INTO dead_letters (tenant_id, message_id, direction, reason, answer, attempts, wamid, genesys_id, envelope,
+                          last_attempt_at)
+SELECT d.tenant_id, d.message_id, d.direction, d.reason, d.answer, COALESCE(m.attempts, 0), d.wamid, d.genesys_id,
+       d.envelope, m.claimed_at
+FROM unnest(%(tenant)s::text[], %(message)s::uuid[], %(direction)s::text[], %(reason)s::text[], %(answer)s::text[],
+            %(wamid)s::text[], %(genesys)s::text[], %(envelope)s::bytea[])
+     AS d(tenant_id, message_id, direction, reason, answer, wamid, genesys_id, envelope)
+LEFT JOIN messages m ON m.tenant_id = d.tenant_id AND m.message_id = d.message_id
+ON CONFLICT (COALESCE(tenant_id, ''), message_id) DO UPDATE
+SET reason = excluded.reason, answer = excluded.answer, attempts = excluded.attempts,
+    last_attempt_at = excluded.last_attempt_at
+"""
+
+_LEARN_CONVERSATIONS = """
+UPDATE conversation_mappings c SET genesys_conversation_id = o.genesys_conversation_id
+FROM unnest(%(tenant)s::text[], %(message)s::uuid[], %(genesys_conversation)s::text[])
+     AS o(tenant_id, message_id, genesys_conversation_id)
+JOIN messages m ON m.tenant_id = o.tenant_id AND m.message_id = o.message_id
+WHERE o.genesys_conversation_id IS NOT NULL AND c.tenant_id = m.tenant_id AND c.conversation_id = m.conversation_id
+  AND c.genesys_conversation_id IS DISTINCT FROM o.genesys_conversation_id
+"""
+
+_FIND_OUTBOUND = """
+SELECT message_id::text, genesys_id, wa_id, status, receipt
+FROM messages WHERE tenant_id = %(tenant)s AND direction = 'outbound'
+  AND (message_id = %(callback)s::uuid OR wamid = %(wamid)s) LIMIT 1
+"""
+
+_ADOPT = """
+UPDATE messages SET status = 'delivered', wamid = %(wamid)s, updated_at = now(), owner = NULL, claim_until = NULL
+WHERE tenant_id = %(tenant)s AND message_id = %(message)s::uuid AND status = 'unknown'
+"""
+
+_NOTE_RECEIPT = """
+UPDATE messages SET receipt = %(receipt)s WHERE tenant_id = %(tenant)s AND message_id = %(message)s::uuid
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundMessage:
+    """An agent's message as far as receipts need it; `receipt` is the last one reported to Genesys."""
+
+    message_id: str
+    genesys_id: str
+    wa_id: str
+    status: str
+    receipt: str | None
+
+
+class MessageStore:
+    """Claims and outcomes of messages, and what receipts must know of them."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def exchange(self, outcomes: Sequence[Outcome], claims: Sequence[Claim]) -> list[ClaimAnswer | Exception]:
+        """Store `outcomes`, then answer `claims`, in one transaction; raises StoreUnavailable."""
+        async with connection(self._pool) as taken:
+            await _settle(taken, outcomes)
+            return await _claim(taken, claims)
+
+    async def find_outbound(self, tenant_id: str, wamid: str, callback: str | None) -> OutboundMessage | None:
+        """The agent's message that a status speaks of, by our callback data or its wamid."""
+        parameters = {"tenant": tenant_id, "wamid": wamid, "callback": callback}
+        async with connection(self._pool) as taken:
+            cursor = taken.cursor(row_factory=dict_row)
+            row = await (await cursor.execute(_FIND_OUTBOUND, parameters)).fetchone()
+        return OutboundMessage(**row) if row and row["genesys_id"] else None
+
+    async def adopt(self, tenant_id: str, message_id: str, wamid: str) -> None:
+        """A status proves that a send of unknown outcome went out: it is delivered, never repeated."""
+        async with connection(self._pool) as taken:
+            await taken.execute(_ADOPT, {"tenant": tenant_id, "message": message_id, "wamid": wamid})
+
+    async def note_receipt(self, tenant_id: str, message_id: str, receipt: str) -> None:
+        """Remember which receipt Genesys has for an agent's message."""
+        async with connection(self._pool) as taken:
+            await taken.execute(_NOTE_RECEIPT, {"tenant": tenant_id, "message": message_id, "receipt": receipt})
+
+    async def bury_unreadable(self, tenant_id: str, direction: Direction, message_id: str, body: bytes) -> None:
+        """Keep a queue's message that is not an envelope as a dead letter `poison`."""
+        row = {
+            "tenant": [tenant_id], "message": [message_id], "direction": [direction.value], "reason": ["poison"],
+            "answer": ["not an envelope of Trunkline"], "wamid": [None], "genesys": [None], "envelope": [body],
+        }  # fmt: skip
+        async with connection(self._pool) as taken:
+            await taken.execute(_BURY, row)
+
+
+async def _claim(taken: Connection, claims: Sequence[Claim]) -> list[ClaimAnswer | Exception]:
+    if not claims:
+        return []
+    envelopes = [claim.envelope for claim in claims]
+    parameters = {
+        **_keys(envelopes),
+        "wa_id": [storable(e.conversation) for e in envelopes],
+        "conversation": [claim.conversation_id for claim in claims],
+        "direction": [e.direction.value for e in envelopes],
+        "kind": [storable(e.kind) for e in envelopes],
+        "wamid": [_wamid(e) for e in envelopes],
+        "genesys": [_genesys_id(e) for e in envelopes],
+        "text": [storable(claim.text) for claim in claims],
+        "accepted": [e.accepted_at for e in envelopes],
+        "epoch": [claim.epoch for claim in claims],
+        "attempt": [claim.attempt_id for claim in claims],
+        "owner": [claim.owner for claim in claims],
+        "claim": [claim.claim_s for claim in claims],
+        "news": NEWS_WITHIN_S,
+    }
+    rows = await (await taken.execute(_CLAIM, parameters)).fetchall()
+    answers: dict[tuple[str, str], ClaimAnswer] = {}
+    for tenant_id, message_id, current, attempts, parts_done, unknowns in rows:
+        if attempts is not None:
+            answers[tenant_id, message_id] = Granted(attempts, parts_done, unknowns)
+        elif not current:
+            answers[tenant_id, message_id] = OutOfDate()
+    refused = [e for e in envelopes if (e.tenant_id, e.message_id) not in answers]
+    if refused:
+        answers.update(await _standing(taken, refused))
+    # What was claimed once and has no row any more was erased since: its repetition is dropped.
+    return [answers.get((e.tenant_id, e.message_id), Settled("erased")) for e in envelopes]
+
+
+async def _standing(taken: Connection, envelopes: Sequence[Envelope]) -> dict[tuple[str, str], ClaimAnswer]:
+    rows = await (await taken.execute(_STANDING, {**_keys(envelopes), "news": NEWS_WITHIN_S})).fetchall()
+    answers: dict[tuple[str, str], ClaimAnswer] = {}
+    for tenant_id, message_id, status, attempt_id, owner, expired, news_in_s in rows:
+        if status == "sending":
+            answers[tenant_id, message_id] = Busy(attempt_id, owner or "", expired is not False)
+        elif status in ("unknown", "received", "waiting"):
+            answers[tenant_id, message_id] = Uncertain(max(0.0, news_in_s) if status == "unknown" else 0.0)
+        else:
+            answers[tenant_id, message_id] = Settled(status)
+    return answers
+
+
+async def _settle(taken: Connection, outcomes: Sequence[Outcome]) -> None:
+    if not outcomes:
+        return
+    ordered = sorted(outcomes, key=lambda outcome: (outcome.envelope.tenant_id, outcome.envelope.message_id))
+    keys = _keys([outcome.envelope for outcome in ordered])
+    await taken.execute(
+        _SETTLE,
+        {
+            **keys,
+            "attempt": [outcome.attempt_id for outcome in ordered],
+            "status": [outcome.status for outcome in ordered],
+            "parts": [outcome.parts_done for outcome in ordered],
+            "wamid": [storable(outcome.wamid) for outcome in ordered],
+            "genesys": [storable(outcome.genesys_id) for outcome in ordered],
+            "uncounted": [0 if outcome.counted else 1 for outcome in ordered],
+        },
+    )
+    await _tell(taken, [outcome for outcome in ordered if outcome.event != "delivered" or outcome.detail])
+    await _bury(taken, [outcome for outcome in ordered if outcome.dead_letter is not None])
+    learned = [outcome for outcome in ordered if outcome.genesys_conversation_id]
+    if learned:
+        ids = [storable(outcome.genesys_conversation_id) for outcome in learned]
+        await taken.execute(_LEARN_CONVERSATIONS, {**_keys([o.envelope for o in learned]), "genesys_conversation": ids})
+
+
+async def _tell(taken: Connection, outcomes: Sequence[Outcome]) -> None:
+    if outcomes:
+        await taken.execute(
+            _EVENTS,
+            {
+                **_keys([outcome.envelope for outcome in outcomes]),
+                "event": [outcome.event for outcome in outcomes],
+                "attempt": [outcome.attempt_id for outcome in outcomes],
+                "detail": [storable(orjson.dumps(outcome.detail).decode()) for outcome in outcomes],
+            },
+        )
+
+
+async def _bury(taken: Connection, outcomes: Sequence[Outcome]) -> None:
+    dead = [(outcome.envelope, outcome.dead_letter) for outcome in outcomes if outcome.dead_letter is not None]
+    if dead:
+        envelopes = [envelope for envelope, _ in dead]
+        await taken.execute(
+            _BURY,
+            {
+                **_keys(envelopes),
+                "direction": [envelope.direction.value for envelope in envelopes],
+                "reason": [letter.reason for _, letter in dead],
+                "answer": [storable(letter.answer) for _, letter in dead],
+                "wamid": [_wamid(envelope) for envelope in envelopes],
+                "genesys": [_genesys_id(envelope) for envelope in envelopes],
+                "envelope": [envelope.to_bytes() for envelope in envelopes],
+            },
+        )
+
+
+def _keys(envelopes: Sequence[Envelope]) -> dict[str, Any]:
+    return {"tenant": [e.tenant_id for e in envelopes], "message": [e.message_id for e in envelopes]}
+
+
+def _wamid(envelope: Envelope) -> str | None:
+    return None if envelope.direction is Direction.OUTBOUND else storable(envelope.external_id)
+
+
+def _genesys_id(envelope: Envelope) -> str | None:
+    return storable(envelope.external_id) if envelope.direction is Direction.OUTBOUND else None

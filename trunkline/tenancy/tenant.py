@@ -1,0 +1,221 @@
+"""Tenant: the one owner of a tenant's token, limits, conversations and standing towards both clouds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from trunkline.envelope import Direction
+from trunkline.errors import CredentialsRefused, Throttled, Unavailable
+from trunkline.tenancy.conversations import Conversations
+from trunkline.tenancy.hold import Hold
+from trunkline.tenancy.rate_limit import Pace, PersonPaces, burst_of, pace_of_window
+from trunkline.tenancy.record import GenesysAccount, TenantRecord, TenantStatus
+from trunkline.tenancy.tokens import Token, TokenKeeper, TokenSource
+
+SUSPENDED_CHECK_S = 1.0
+
+
+class Cloud(StrEnum):
+    """The two far sides."""
+
+    GENESYS = "genesys"
+    WHATSAPP = "whatsapp"
+
+
+def cloud_of(direction: Direction) -> Cloud:
+    """The cloud that envelopes of this direction are delivered to."""
+    return Cloud.WHATSAPP if direction is Direction.OUTBOUND else Cloud.GENESYS
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A request for passage of one message of customer `wa_id`, accepted at `accepted_at` (Unix seconds)."""
+
+    direction: Direction
+    wa_id: str
+    accepted_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class GenesysAccess:
+    """What a call to Genesys needs."""
+
+    region: str
+    integration_id: str
+    access_token: str
+    phone_with_plus: bool
+
+    def __repr__(self) -> str:
+        return f"GenesysAccess({self.integration_id})"
+
+
+@dataclass(frozen=True, slots=True)
+class WhatsAppAccess:
+    """What a call to the Graph API needs."""
+
+    phone_number_id: str
+    access_token: str
+
+    def __repr__(self) -> str:
+        return f"WhatsAppAccess({self.phone_number_id})"
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """The call may leave `wait_s` seconds from now; claims carry `epoch`. The outcome of a `probe` must be reported."""
+
+    epoch: int
+    conversation_id: str
+    access: GenesysAccess | WhatsAppAccess
+    wait_s: float
+    probe: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """No call of this lane may leave now; ask again after `retry_after_s`."""
+
+    reason: str
+    retry_after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """There is no such tenant any more: what waits for it is given up."""
+
+
+class Tenant:
+    """An activation of a tenant; its methods are called one group at a time by its cell. `clock` gives Unix seconds."""
+
+    def __init__(
+        self,
+        record: TenantRecord,
+        epoch: int,
+        tokens: TokenKeeper,
+        conversations: Conversations,
+        token_source: Callable[[GenesysAccount], TokenSource],
+        clock: Callable[[], float],
+    ) -> None:
+        now = clock()
+        settings = record.settings
+        self.record = record
+        self.epoch = epoch
+        self.last_used_at = now
+        self._tokens = tokens
+        self._conversations = conversations
+        self._token_source = token_source
+        self._clock = clock
+        self._holds = {cloud: Hold() for cloud in Cloud}
+        self._genesys_pace = pace_of_window(settings.genesys_requests_per_minute, 60, now)
+        self._number_pace = Pace(settings.whatsapp_messages_per_second, 1, now=now, start_full=True)
+        self._person_paces = PersonPaces(settings.whatsapp_person_messages_per_minute, settings.whatsapp_person_burst)
+
+    def update(self, record: TenantRecord) -> None:
+        """Follow a changed record: limits at once, credentials with a fresh token, holds lifted."""
+        before, self.record = self.record, record
+        settings = record.settings
+        self._genesys_pace.change(
+            0.9 * settings.genesys_requests_per_minute / 60, burst_of(settings.genesys_requests_per_minute)
+        )
+        self._number_pace.change(settings.whatsapp_messages_per_second, 1)
+        self._person_paces.change(settings.whatsapp_person_messages_per_minute, settings.whatsapp_person_burst)
+        if record.genesys != before.genesys:
+            self._tokens.credentials_changed(self._token_source(record.genesys))
+            self._holds[Cloud.GENESYS].reset()
+        if record.whatsapp != before.whatsapp:
+            self._holds[Cloud.WHATSAPP].reset()
+
+    async def admit(self, asks: Sequence[Ask]) -> list[Passage | Held]:
+        """Passage for each message, or why its lane must wait."""
+        self.last_used_at = self._clock()
+        if self.record.status is not TenantStatus.ACTIVE:
+            return [Held(f"tenant is {self.record.status.value}", SUSPENDED_CHECK_S)] * len(asks)
+        needs_genesys = any(ask.direction is not Direction.OUTBOUND for ask in asks)
+        genesys = await self._genesys_access() if needs_genesys else None
+        return list(await asyncio.gather(*(self._admit_one(ask, genesys) for ask in asks)))
+
+    async def standing(self, cloud: Cloud) -> Held | None:
+        """Why a lane towards `cloud` must wait, or None when it may go on."""
+        if self.record.status is not TenantStatus.ACTIVE:
+            return Held(f"tenant is {self.record.status.value}", SUSPENDED_CHECK_S)
+        if cloud is Cloud.GENESYS:
+            access = await self._genesys_access()
+            if isinstance(access, Held):
+                return access
+        hold = self._holds[cloud]
+        wait_s = hold.wait_s(self._clock())
+        return Held(hold.reason or "", wait_s) if wait_s > 0 else None
+
+    async def refused(self, cloud: Cloud, used_token: str, words: str, *, expired: bool) -> None:
+        """The cloud refused a call: an expired Genesys token is replaced, anything else holds the cloud's lanes."""
+        if cloud is Cloud.GENESYS and expired:
+            await self._tokens.refused(used_token)
+            return
+        if cloud is Cloud.WHATSAPP and used_token != self.record.whatsapp.access_token.reveal():
+            return  # it was refused with credentials that are no longer in force
+        self._holds[cloud].refused(words, self._clock())
+
+    def throttled(self, cloud: Cloud, words: str, retry_after_s: float) -> None:
+        """The cloud asks to be left alone for so long."""
+        self._holds[cloud].throttled(words, self._clock(), retry_after_s)
+
+    def accepted(self, cloud: Cloud) -> None:
+        """The cloud accepted a probe."""
+        self._holds[cloud].accepted()
+        if cloud is Cloud.GENESYS:
+            self._tokens.worked()
+
+    async def token(self, *, force: bool) -> tuple[Token, str]:
+        """The Genesys token and where it came from (`cache` or `fresh`); raises what the login host answers."""
+        before = self._tokens.held
+        token = await (self._tokens.fresh() if force else self._tokens.current())
+        return token, "cache" if before is token else "fresh"
+
+    def status(self) -> dict[str, Any]:
+        """What an operator asks about an active tenant, without secrets."""
+        token = self._tokens.held
+        now = self._clock()
+        return {
+            "epoch": self.epoch,
+            "token": token and {"ageSeconds": round(now - token.issued_at), "expiresIn": round(token.expires_at - now)},
+            "tokenError": str(self._tokens.trouble) if self._tokens.trouble else None,
+            "holds": {cloud.value: hold.reason for cloud, hold in self._holds.items()},
+            "rememberedConversations": len(self._conversations),
+        }
+
+    async def _genesys_access(self) -> GenesysAccess | Held:
+        try:
+            token = await self._tokens.current()
+        except CredentialsRefused as error:
+            return Held(f"Genesys refuses the credentials: {error}", SUSPENDED_CHECK_S)
+        except Throttled as error:
+            return Held(str(error), min(error.retry_after_s, 10.0))
+        except Unavailable as error:
+            return Held(f"no Genesys token: {error}", SUSPENDED_CHECK_S)
+        account = self.record.genesys
+        return GenesysAccess(
+            account.region, account.integration_id, token.access_token.reveal(), self.record.settings.phone_with_plus
+        )
+
+    async def _admit_one(self, ask: Ask, genesys: GenesysAccess | Held | None) -> Passage | Held:
+        cloud = cloud_of(ask.direction)
+        if isinstance(genesys, Held) and cloud is Cloud.GENESYS:
+            return genesys
+        now = self._clock()
+        hold = self._holds[cloud]
+        probe = hold.take_probe(now)
+        if hold.reason is not None and not probe:
+            return Held(hold.reason, hold.wait_s(now))
+        hours = self.record.settings.conversation_window_hours
+        conversation = await self._conversations.of(ask.wa_id, ask.accepted_at, hours)
+        if isinstance(genesys, GenesysAccess) and cloud is Cloud.GENESYS:
+            wait_s = self._genesys_pace.reserve(now)
+            return Passage(self.epoch, conversation.conversation_id, genesys, wait_s, probe)
+        whatsapp = self.record.whatsapp
+        access = WhatsAppAccess(whatsapp.phone_number_id, whatsapp.access_token.reveal())
+        wait_s = max(self._number_pace.reserve(now), self._person_paces.reserve(ask.wa_id, now))
+        return Passage(self.epoch, conversation.conversation_id, access, wait_s, probe)

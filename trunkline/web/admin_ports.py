@@ -1,0 +1,163 @@
+"""What the admin API needs of others: stores, actors and probes, and the values it is set up with."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, Protocol
+from uuid import UUID
+
+from trunkline.tenancy.access import ApiKey, Principal, Role
+from trunkline.tenancy.history import Conversation, DeadLetter, Message, MessageFacts
+from trunkline.tenancy.record import MetaApp, Secret, TenantRecord
+
+Probe = Callable[[], Awaitable[None]]
+
+
+class Tenants(Protocol):
+    """The directory of tenants and Meta apps."""
+
+    async def create(self, record: TenantRecord) -> tuple[str, str]:
+        """Store a new tenant with its first key: `(key_id, key)`; raises Conflict."""
+
+    async def get(self, tenant_id: str) -> TenantRecord | None:
+        """The tenant, unless there is none or it was deleted."""
+
+    async def list_tenants(self, limit: int, after: str | None = None) -> list[TenantRecord]:
+        """A page of tenants in order of their ids."""
+
+    async def update(self, tenant_id: str, change: Callable[[TenantRecord], TenantRecord]) -> TenantRecord:
+        """Store what `change` makes of the tenant; raises NotFound or Conflict."""
+
+    async def delete(self, tenant_id: str) -> bool:
+        """Whether there was such a tenant."""
+
+    async def create_app(self, app: MetaApp) -> None:
+        """Store a further Meta app; raises Conflict."""
+
+    async def list_apps(self) -> list[MetaApp]:
+        """The further Meta apps."""
+
+    async def has_app(self, app: str) -> bool:
+        """Whether there is such a further Meta app."""
+
+    async def tenants_of_app(self, app: str, limit: int = 10) -> list[str]:
+        """Ids of tenants whose number belongs to it."""
+
+    async def delete_app(self, app: str) -> bool:
+        """Whether there was such a Meta app."""
+
+
+class Keys(Protocol):
+    """The directory of keys."""
+
+    async def create(
+        self, role: Role, tenant_id: str | None, name: str, expires_at: datetime | None = None
+    ) -> tuple[str, str]:
+        """A new key: `(key_id, key)`."""
+
+    async def find(self, key: str) -> Principal | None:
+        """Who holds this key."""
+
+    async def list_keys(self, tenant_id: str | None) -> list[ApiKey]:
+        """The keys of a tenant, or of admins and operators."""
+
+    async def revoke(self, tenant_id: str | None, key_id: str) -> bool:
+        """Whether there was such a key."""
+
+
+class Histories(Protocol):
+    """What happened to conversations and messages."""
+
+    async def conversation_with(self, tenant_id: str, wa_id: str) -> Conversation | None:
+        """The open conversation with a person, else the latest."""
+
+    async def conversation(self, tenant_id: str, conversation_id: UUID) -> Conversation | None:
+        """The conversation of this id."""
+
+    async def open_conversations(self, tenant_id: str) -> int:
+        """How many are open."""
+
+    async def messages(
+        self,
+        tenant_id: str,
+        conversation_id: UUID,
+        limit: int,
+        before: tuple[datetime, datetime, UUID] | None = None,
+    ) -> list[Message]:
+        """A page of messages, newest first."""
+
+    async def facts(self, tenant_id: str | None, id: str) -> MessageFacts | None:
+        """All that is known of a message, by any of its ids."""
+
+    async def dead_letters(
+        self,
+        tenant_id: str | None,
+        limit: int,
+        reason: str | None = None,
+        direction: str | None = None,
+        before: int | None = None,
+    ) -> list[DeadLetter]:
+        """A page of dead letters, newest first."""
+
+
+class RequestCounter(Protocol):
+    """Counts each tenant's requests per UTC minute."""
+
+    async def add(self, tenant_id: str, now: datetime) -> int | None:
+        """This minute's number with this request, None when nobody can tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenView:
+    """A tenant's Genesys token; the API shows its ends only."""
+
+    access_token: Secret
+    expires_at: datetime
+    source: Literal["cache", "fresh"]
+    token_type: str = "bearer"
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentHealth:
+    """How a part of the platform is, how long it took to say so, and in a word why it is not well."""
+
+    status: Literal["healthy", "degraded", "unhealthy"]
+    latency_ms: float | None = None
+    reason: str | None = None
+
+
+class TenantActors(Protocol):
+    """The actors behind the API."""
+
+    async def token(self, tenant_id: str, force: bool) -> TokenView:
+        """The tenant's token; raises CredentialsRefused, Throttled or Unavailable."""
+
+    async def status(self, tenant_id: str) -> dict[str, Any]:
+        """The tenant's token, limits, circuits and backlog, in words and numbers; raises Unavailable."""
+
+    async def health(self) -> dict[str, ComponentHealth]:
+        """How `ray`, `inbound`, `outbound` and `tenants` are."""
+
+
+def utc_now() -> datetime:
+    """The time of day, the API's only clock."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class AdminServices:
+    """What the admin API is built from. `probes` are those of `postgres`, `redis` and `rabbitmq`."""
+
+    tenants: Tenants
+    keys: Keys
+    history: Histories
+    counter: RequestCounter
+    actors: TenantActors
+    probes: Mapping[str, Probe]
+    admin_api_key: Secret
+    default_region: str
+    allow_any_region: bool
+    version: str
+    now: Callable[[], datetime] = utc_now

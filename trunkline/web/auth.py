@@ -1,0 +1,226 @@
+"""Who may call the admin API: the key first, before anything of the request is read; then what its role allows."""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import Depends, Header, Request
+from fastapi.security import APIKeyHeader, HTTPBearer
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from trunkline.errors import StoreUnavailable
+from trunkline.tenancy.access import Principal, Role, hash_key
+from trunkline.tenancy.record import TENANT_ID_PATTERN, TenantRecord
+from trunkline.web.admin_ports import AdminServices
+from trunkline.web.errors import ApiError, forbidden, not_found, tenant_required, unauthorized
+
+OPEN_PATHS = frozenset({"/health", "/health/live", "/health/ready", "/docs", "/openapi.json"})
+FIRST_ADMIN = Principal("first", Role.ADMIN)
+BODY_LIMIT = 1_048_576
+
+# For the OpenAPI document only: keys are checked by the middleware below.
+api_key_header = APIKeyHeader(name="X-API-Key", auto_error=False, description="a key of the admin API")
+bearer = HTTPBearer(auto_error=False, description="the same key as a bearer token")
+
+
+class Authentication:
+    """ASGI middleware: no request gets past it without a key, nor a tenant's past its rate limit."""
+
+    def __init__(self, app: ASGIApp, services: AdminServices) -> None:
+        self._app = app
+        self._services = services
+        first = services.admin_api_key.reveal()
+        self._first_key = hash_key(first) if first else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in OPEN_PATHS:
+            await self._app(scope, receive, send)
+            return
+        try:
+            principal = await self._identify(Headers(scope=scope))
+            receive = await _whole_body(scope, receive)
+        except ApiError as error:
+            await error.response()(scope, receive, send)
+            return
+        scope.setdefault("state", {})["principal"] = principal
+        await self._within_limit(principal, scope, receive, send)
+
+    async def _identify(self, headers: Headers) -> Principal:
+        key = _key_of(headers)
+        if key is None:
+            raise unauthorized()
+        principal = await self._find(key)
+        if principal is None:
+            raise unauthorized()
+        named = headers.get("X-Tenant-ID")
+        if principal.role is Role.TENANT and named not in (None, principal.tenant_id):
+            raise not_found("Tenant")
+        return principal
+
+    async def _find(self, key: str) -> Principal | None:
+        if self._first_key is not None and hmac.compare_digest(hash_key(key), self._first_key):
+            return FIRST_ADMIN
+        try:
+            return await self._services.keys.find(key)
+        except StoreUnavailable:
+            # A stranger may be asking, so the store's own words are not repeated.
+            raise ApiError(
+                503, "Keys cannot be checked: Postgres is away", "SERVICE_UNAVAILABLE", headers={"Retry-After": "1"}
+            ) from None
+
+    async def _within_limit(self, principal: Principal, scope: Scope, receive: Receive, send: Send) -> None:
+        if principal.tenant_id is None or principal.rate_limit is None:
+            await self._app(scope, receive, send)
+            return
+        now = self._services.now()
+        count = await self._services.counter.add(principal.tenant_id, now)
+        if count is None:
+            await self._app(scope, receive, send)
+            return
+        headers = _limit_headers(principal.rate_limit, count, now)
+        if count > principal.rate_limit:
+            await _limited(principal.rate_limit, headers, now)(scope, receive, send)
+        else:
+            await self._app(scope, receive, _with_headers(send, headers))
+
+
+def _key_of(headers: Headers) -> str | None:
+    key = headers.get("X-API-Key")
+    if key:
+        return key
+    scheme, _, token = headers.get("Authorization", "").partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
+
+
+def _limit_headers(limit: int, count: int, now: datetime) -> dict[str, str]:
+    reset = (int(now.timestamp()) // 60 + 1) * 60
+    return {
+        "X-RateLimit-Limit": str(limit),
+        "X-RateLimit-Remaining": str(max(0, limit - count)),
+        "X-RateLimit-Reset": str(reset),
+    }
+
+
+def _limited(limit: int, headers: dict[str, str], now: datetime) -> JSONResponse:
+    wait_s = max(1, int(headers["X-RateLimit-Reset"]) - int(now.timestamp()))
+    body = {"error": "Rate limit exceeded", "code": "RATE_LIMITED", "limit": limit, "retryAfter": wait_s}
+    return JSONResponse(body, 429, {**headers, "Retry-After": str(wait_s)})
+
+
+def _with_headers(send: Send, headers: dict[str, str]) -> Send:
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message).update(headers)
+        await send(message)
+
+    return send_with_headers
+
+
+async def _whole_body(scope: Scope, receive: Receive) -> Receive:
+    """The body read to its end, to be received again; raises ApiError when it is larger than any that is expected."""
+    if scope["method"] in ("GET", "HEAD", "DELETE", "OPTIONS"):
+        return receive
+    body = bytearray()
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] != "http.request":
+            break
+        body += message.get("body", b"")
+        if len(body) > BODY_LIMIT:
+            raise ApiError(413, f"The body is larger than {BODY_LIMIT} bytes", "PAYLOAD_TOO_LARGE")
+        more = message.get("more_body", False)
+    given = False
+
+    async def receive_again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": bytes(body), "more_body": False}
+
+    return receive_again
+
+
+def services_of(request: Request) -> AdminServices:
+    """What the routes need."""
+    services: AdminServices = request.app.state.services
+    return services
+
+
+def caller_of(request: Request) -> Principal:
+    """Who calls."""
+    principal: Principal = request.state.principal
+    return principal
+
+
+Services = Annotated[AdminServices, Depends(services_of)]
+Caller = Annotated[Principal, Depends(caller_of)]
+TenantHeader = Annotated[
+    str | None,
+    Header(alias="X-Tenant-ID", description="the tenant that is meant; needed with an admin or operator key"),
+]
+
+
+def require_staff(caller: Caller) -> None:
+    """Let admins and operators pass."""
+    if caller.role is Role.TENANT:
+        raise forbidden("an admin or operator key")
+
+
+def require_admin(caller: Caller) -> None:
+    """Let admins pass."""
+    if caller.role is not Role.ADMIN:
+        raise forbidden("an admin key")
+
+
+def tenant_in_path(allow: Callable[[Principal], None] | None) -> Callable[..., Awaitable[TenantRecord]]:
+    """A dependency that answers the tenant of the path to whom `allow` lets pass, and to it itself if there is none.
+
+    Another tenant's key learns nothing, not even that the tenant exists.
+    """
+
+    async def find(tenant_id: str, caller: Caller, services: Services) -> TenantRecord:
+        if caller.role is Role.TENANT and caller.tenant_id != tenant_id:
+            raise not_found("Tenant")
+        if allow is not None:
+            allow(caller)
+        return await find_tenant(services, tenant_id)
+
+    return find
+
+
+async def tenant_in_scope(caller: Caller, services: Services, named: TenantHeader = None) -> TenantRecord:
+    """The tenant of the key, or the one that X-Tenant-ID names."""
+    tenant_id = caller.tenant_id or named
+    if tenant_id is None:
+        raise tenant_required()
+    return await find_tenant(services, tenant_id)
+
+
+async def tenant_or_all(caller: Caller, services: Services, named: TenantHeader = None) -> str | None:
+    """The tenant that limits the answer; None, with an admin or operator key that names none, for no limit."""
+    if caller.tenant_id is not None:
+        return caller.tenant_id
+    return (await find_tenant(services, named)).tenant_id if named is not None else None
+
+
+async def find_tenant(services: AdminServices, tenant_id: str) -> TenantRecord:
+    """The tenant of this id; raises ApiError 404."""
+    record = await services.tenants.get(tenant_id) if re.fullmatch(TENANT_ID_PATTERN, tenant_id) else None
+    if record is None:
+        raise not_found("Tenant")
+    return record
+
+
+OwnTenant = Annotated[TenantRecord, Depends(tenant_in_path(None))]
+TenantForStaff = Annotated[TenantRecord, Depends(tenant_in_path(require_staff))]
+TenantForAdmin = Annotated[TenantRecord, Depends(tenant_in_path(require_admin))]
+ScopedTenant = Annotated[TenantRecord, Depends(tenant_in_scope)]
+TenantOrAll = Annotated[str | None, Depends(tenant_or_all)]
