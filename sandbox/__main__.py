@@ -33,7 +33,6 @@ def main(argv: list[str] | None = None) -> int:
     if missing:
         print(f"{' and '.join(missing)} must be set: the sandbox signs Meta's webhooks with them", file=sys.stderr)
         return 2
-    gc.set_threshold(50_000, 20, 100)  # the log keeps much and makes no cycles: looking for them often is for nothing
     uvloop.run(_serve(options))
     return 0
 
@@ -43,6 +42,7 @@ async def _serve(options: argparse.Namespace) -> None:
         listening = listen(options.host, options.port)
     except OSError:
         sys.exit(f"Port {options.port} is already in use")
+    gc.set_threshold(50_000, 20, 100)  # the log keeps much and makes no cycles: looking for them often is for nothing
     http = HttpPost(options.router)
     sandbox = build_sandbox(Accounts(options.home / ACCOUNTS_FILE), _meta_app(), http, http.get)
     server = Server(sandbox)

@@ -5,7 +5,8 @@
 A process of its own, because whoever starts the command may be killed with -9 and can then clean up nothing. Every
 descendant of the guard stays one: as a child subreaper it inherits those whose parents died, daemons too. When the
 command ends, when the guard is told to stop or when the guard's own parent is gone, it ends them all, removes the
-directories and exits, holding the lock until then. Should the guard itself be killed, the command gets a SIGTERM from the kernel.
+directories and exits, holding the lock until then. Should the guard itself be killed, the command gets a SIGTERM from
+the kernel.
 """
 
 from __future__ import annotations

@@ -4,23 +4,25 @@
 
 Serve's template binds its statistics and metrics pages to every interface and lets every user of the machine write to
 the admin socket. Here every listener moves to loopback, but for the public port, which gets the host that was asked
-for; a listener that would still be open to others ends the start. The process then becomes haproxy.
+for; a listener that cannot be understood ends the start. The process then becomes haproxy.
+
+It also closes a gap. When the actor that keeps haproxy is killed, its haproxy lives on, and Serve starts another one,
+at first without any application, which shares the port by SO_REUSEPORT: each would take half of the connections, the
+old one for replicas that may be gone, the new one to answer 404. So one without applications does not listen on the
+public port, and the first that has some takes over from the orphans.
 """
 
 from __future__ import annotations
 
 import argparse
-import ctypes
 import os
 import re
-import signal
 import sys
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
-PR_SET_PDEATHSIG = 1
 
-_BIND = re.compile(r"^(?P<indent>\s*bind\s+)(?P<host>\S*):(?P<port>\d+)(?P<rest>.*)$")
+_BIND = re.compile(r"^(?P<indent>\s*bind\s+)(?P<host>\S*):(?P<port>\d+)(?P<rest>\s.*)?$")
 
 
 def main(arguments: list[str]) -> None:
@@ -31,24 +33,30 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("haproxy", nargs=argparse.REMAINDER)
     options = parser.parse_args(arguments)
     passed_on = options.haproxy[1:]
+    path = passed_on[passed_on.index("-f") + 1]
     host, port = options.public
-    _rewrite(Path(passed_on[passed_on.index("-f") + 1]), host, int(port))
-    _end_with_parent()
+    configuration = Path(path).read_text()
+    _replace(Path(path), narrow(configuration, host, int(port)))
+    if has_applications(configuration) and (orphans := _orphans(path)):
+        passed_on += ["-sf", *orphans]  # told to finish what they have as soon as the new one listens
     os.execv(options.binary, [options.binary, *passed_on])
 
 
 def narrow(configuration: str, host: str, port: int) -> str:
-    """The configuration with every listener on loopback, except `port`, which listens on `host`."""
-    return "".join(_narrow_line(line, host, port) for line in configuration.splitlines(keepends=True))
+    """The configuration with every listener on loopback, except `port`: on `host`, once there are applications."""
+    public = host if has_applications(configuration) else None
+    return "".join(_narrow_line(line, public, port) for line in configuration.splitlines(keepends=True))
 
 
-def _narrow_line(line: str, host: str, port: int) -> str:
+def has_applications(configuration: str) -> bool:
+    """Whether there is any server to send requests to."""
+    return any(line.split()[:1] == ["server"] for line in configuration.splitlines())
+
+
+def _narrow_line(line: str, public: str | None, port: int) -> str:
     words = line.split()
     if words[:1] == ["bind"]:
-        if not (match := _BIND.match(line)):
-            raise SystemExit(f"haproxy: cannot tell where this listens: {line.strip()}")
-        where = _for_bind(host) if int(match["port"]) == port else LOOPBACK
-        return f"{match['indent']}{where}:{match['port']}{match['rest']}\n"
+        return _narrow_bind(line.rstrip("\n"), public, port)
     if words[:2] == ["stats", "socket"]:
         return line.replace("mode 666", "mode 600")
     if words[:1] == ["log"] and words[-2:] == ["local0", "info"]:
@@ -56,27 +64,40 @@ def _narrow_line(line: str, host: str, port: int) -> str:
     return line
 
 
-def _for_bind(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+def _narrow_bind(line: str, public: str | None, port: int) -> str:
+    if not (match := _BIND.match(line)):
+        raise SystemExit(f"haproxy: cannot tell where this listens: {line.strip()}")
+    is_public = int(match["port"]) == port
+    if is_public and public is None:
+        return ""
+    host = public if is_public and public else LOOPBACK
+    shown = f"[{host}]" if ":" in host else host
+    return f"{match['indent']}{shown}:{match['port']}{match['rest'] or ''}\n"
 
 
-def _rewrite(path: Path, host: str, port: int) -> None:
+def _replace(path: Path, text: str) -> None:
+    """In place: Serve recognizes its haproxy processes by the path in their arguments."""
     narrowed = path.with_name(f"{path.name}.narrowed")
-    narrowed.write_text(narrow(path.read_text(), host, port))
-    # In place: Serve recognizes its haproxy processes by the path in their arguments.
+    narrowed.write_text(text)
     narrowed.replace(path)
 
 
-def _end_with_parent() -> None:
-    """Let the kernel stop haproxy when the actor that started it dies.
+def _orphans(path: str) -> list[str]:
+    """Processes of haproxy with this configuration that the actor which started us does not keep."""
+    return [
+        entry.name
+        for entry in Path("/proc").iterdir()
+        if entry.name.isdigit() and int(entry.name) != os.getpid() and _is_orphan(entry, path)
+    ]
 
-    Otherwise a killed actor leaves behind a haproxy that shares the port with its successor's by SO_REUSEPORT and goes
-    on sending half of the requests to replicas that no longer exist.
-    """
-    parent = os.getppid()
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGUSR1, 0, 0, 0)  # soft: open requests are still answered
-    if os.getppid() != parent:
-        raise SystemExit("haproxy: the actor that started this has ended")
+
+def _is_orphan(process: Path, path: str) -> bool:
+    try:
+        arguments = (process / "cmdline").read_text().split("\0")
+        parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+    except (OSError, UnicodeDecodeError):
+        return False
+    return path in arguments and "-db" in arguments and parent != os.getppid()
 
 
 if __name__ == "__main__":

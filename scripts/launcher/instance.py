@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import NoReturn
@@ -71,7 +72,8 @@ class Instance:
         self._home = home
         self._supervisor = supervisor
         self._say = supervisor.console.step
-        self._environment: dict[str, str] = {}
+        self._ours: dict[str, str] = {}  # what this instance adds to the environment of its programs
+        self._environment = dict(os.environ)  # the whole of it; they hold this object, so it is only ever added to
         self._urls: dict[str, str] = {}
         self._stores: list[Store] = []
         self._ray: Ray | None = None
@@ -86,7 +88,7 @@ class Instance:
         self._ray = self._build_ray()
         # Side by side: none of them needs another to come up.
         ray = self._supervisor.start(self._ray, when_back=self._deploy_again)
-        self._environment |= self._ray.node.environment()
+        self._add(self._ray.node.environment())
         sandbox = self._supervisor.start(self._build_sandbox()) if self._options.sandbox else None
         stores.start(self._stores, self._supervisor)
         self._migrate()
@@ -135,10 +137,9 @@ class Instance:
 
     def _take_keys(self) -> bool:
         keys, made = self._home.keys()
-        self._environment = {**os.environ, **keys, **environment_of(self._settings)}
+        self._add({**keys, **environment_of(self._settings)})
         if self._options.sandbox:
-            self._environment |= sandbox_defaults(self._settings, self._urls["sandbox"])
-            self._environment["SANDBOX_URL"] = self._urls["sandbox"]
+            self._add({**sandbox_defaults(self._settings, self._urls["sandbox"]), "SANDBOX_URL": self._urls["sandbox"]})
         return made
 
     def _choose_stores(self) -> None:
@@ -146,7 +147,7 @@ class Instance:
         urls = environment_of(self._settings)
         obtain = partial(install.install, home=self._home, supervisor=self._supervisor)
         self._stores = stores.choose(urls, wish, self._home, obtain, self._say)
-        self._environment |= {store.variable: store.url for store in self._stores}
+        self._add({store.variable: store.url for store in self._stores})
 
     def _build_ray(self) -> Ray:
         host, port = self._settings.host, self._settings.port
@@ -170,7 +171,7 @@ class Instance:
 
     def _deploy_again(self) -> None:
         if self._ray is not None and self._deployed:
-            self._environment |= self._ray.node.environment()
+            self._add(self._ray.node.environment())
             self._supervisor.restart(self._application)
 
     def _make_demo_tenant(self) -> None:
@@ -179,10 +180,13 @@ class Instance:
             raise LauncherError(f"the demo tenant could not be made; see {self._home.logs / 'demo-tenant.log'}")
         self._say("demo tenant")
 
+    def _add(self, more: Mapping[str, str]) -> None:
+        self._ours.update(more)
+        self._environment.update(more)
+
     def _write_down(self) -> None:
-        ours = {name: value for name, value in self._environment.items() if os.environ.get(name) != value}
         children = {child.service.name: child.pid for child in self._supervisor.children if child.pid is not None}
-        self._home.write_state(ours, self._urls, children)
+        self._home.write_state(self._ours, self._urls, children)
 
     def _print_where_to_look(self, made_keys: bool) -> None:
         line = self._supervisor.console.line

@@ -16,13 +16,6 @@ from trunkline.errors import ConfigurationError, StoreUnavailable
 
 Connection = psycopg.AsyncConnection[TupleRow]
 
-
-class Pool(AsyncConnectionPool[Connection]):
-    """A pool that remembers why its last attempt to connect failed; None once one has succeeded."""
-
-    connect_failure: psycopg.OperationalError | None = None
-
-
 APPLICATION_NAME = "trunkline"
 CONNECT_TIMEOUT_S = 5
 WAIT_FOR_CONNECTION_S = 5.0
@@ -32,6 +25,12 @@ SERVER_TIMEOUTS = "-c statement_timeout=30s -c idle_in_transaction_session_timeo
 
 POOL_TIMEOUT = "Connection pool timeout"
 TOO_MANY_CLIENTS = "Too many clients already"
+
+
+class Pool(AsyncConnectionPool[Connection]):
+    """A pool that remembers why its last attempt to connect failed; None once one has succeeded."""
+
+    connect_failure: psycopg.OperationalError | None = None
 
 
 def conninfo(database_url: str, **extra: Any) -> str:
@@ -61,7 +60,7 @@ def open_pool(database_url: str, *, min_size: int, max_size: int) -> Pool:
     class NotingConnection(psycopg.AsyncConnection[TupleRow]):
         # The pool connects in the background and tells its users of a time-out only.
         @classmethod
-        async def connect(cls, *args: Any, **kwargs: Any) -> Self:  # type: ignore[override]
+        async def connect(cls, *args: Any, **kwargs: Any) -> Self:
             try:
                 opened = await super().connect(*args, **kwargs)
             except psycopg.OperationalError as error:

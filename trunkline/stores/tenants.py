@@ -115,9 +115,9 @@ class TenantStore:
         return await self._find(" AND c.in_use AND c.integration_id = %s", integration_id)
 
     async def list_tenants(self, limit: int, after: str | None = None) -> list[TenantRecord]:
-        """A page of tenants in order of their ids, those behind `after`."""
+        """A page of tenants in order of their ids, those behind `after`, to be shown: their secrets are left empty."""
         query = f"{_SELECT} AND t.tenant_id > %s ORDER BY t.tenant_id LIMIT %s"
-        return [self._record(row) for row in await self._rows(query, (after or "", limit))]
+        return [self._record(row, _leave_sealed) for row in await self._rows(query, (after or "", limit))]
 
     async def load_all(self) -> list[TenantRecord]:
         """Every tenant. One whose secrets cannot be opened is left out and logged; raises Sealed if none can."""
@@ -218,7 +218,8 @@ class TenantStore:
             raise NotFound("Tenant")
         return self._record(row)
 
-    def _record(self, row: dict[str, Any]) -> TenantRecord:
+    def _record(self, row: dict[str, Any], unseal: Callable[[bytes], Secret] | None = None) -> TenantRecord:
+        unseal = unseal or self._sealer.open
         return TenantRecord(
             tenant_id=TenantId(row["tenant_id"]),
             name=row["name"],
@@ -231,16 +232,16 @@ class TenantStore:
             whatsapp=WhatsAppAccount(
                 phone_number_id=row["phone_number_id"],
                 waba_id=row["waba_id"],
-                access_token=self._sealer.open(row["access_token"]),
+                access_token=unseal(row["access_token"]),
                 display_phone_number=row["display_phone_number"],
                 app=row["meta_app"],
             ),
             genesys=GenesysAccount(
                 region=row["genesys_region"],
                 client_id=row["genesys_client_id"],
-                client_secret=self._sealer.open(row["genesys_client_secret"]),
+                client_secret=unseal(row["genesys_client_secret"]),
                 integration_id=row["integration_id"],
-                webhook_secret=self._sealer.open(row["webhook_secret"]),
+                webhook_secret=unseal(row["webhook_secret"]),
             ),
         )
 
@@ -282,6 +283,10 @@ class TenantStore:
 
     def _open_all(self, sealed: bytes) -> tuple[Secret, ...]:
         return tuple(Secret(part) for part in self._sealer.open(sealed).reveal().split(","))
+
+
+def _leave_sealed(_: bytes) -> Secret:
+    return Secret("")
 
 
 def _conflict(error: UniqueViolation, row: dict[str, Any]) -> Conflict:
