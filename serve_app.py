@@ -29,21 +29,17 @@ def build_admin_parts(settings: Settings) -> AdminParts:
     return AdminParts(settings, lambda tenants: ActorsForAdmin(tenants.get, settings.trunkline_cells))
 
 
-@serve.deployment(name="intake", ray_actor_options=REPLICA, max_ongoing_requests=CALLS_AT_ONCE)
-@serve.ingress(Edge(SupervisedWebhooks))
-class Intake:
-    """Replicas that take webhooks."""
+def _deployment(name: str, edge: Edge) -> serve.Deployment:
+    """A deployment whose replicas serve `edge`; the proxy passes on what it gets."""
+
+    @serve.ingress(edge)
+    class Replica:
+        """A replica of the web edge."""
+
+    deploy = serve.deployment(name=name, ray_actor_options=REPLICA, max_ongoing_requests=CALLS_AT_ONCE)
+    return deploy(Replica)
 
 
-@serve.deployment(name="admin", ray_actor_options=REPLICA, max_ongoing_requests=CALLS_AT_ONCE)
-@serve.ingress(Edge(build_admin_parts))
-class Admin:
-    """Replicas of the admin API."""
-
-
-def build_webhooks(settings: Settings) -> serve.Application:
-    """The application to deploy at /webhook."""
-    return Intake.options(num_replicas=settings.trunkline_intake_replicas).bind()
-
-
-app = Admin.bind()
+intake = _deployment("intake", Edge(SupervisedWebhooks))
+webhooks = intake.bind()
+app = _deployment("admin", Edge(build_admin_parts)).bind()

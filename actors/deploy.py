@@ -42,7 +42,8 @@ def deploy(settings: Settings) -> None:
         **QUIET,
     )
     supervising = directory.supervisor().ensure_running.remote()
-    serve.run(serve_app.build_webhooks(settings), name="webhooks", route_prefix="/webhook", **QUIET)
+    webhooks = serve_app.intake.options(num_replicas=settings.trunkline_intake_replicas).bind()
+    serve.run(webhooks, name="webhooks", route_prefix="/webhook", **QUIET)
     serve.run(serve_app.app, name="admin", route_prefix="/", **QUIET)
     asyncio.run(directory.answer(supervising, directory.SUPERVISOR, START_TIMEOUT_S))
 

@@ -232,7 +232,7 @@ class Supervisor:
         child.service.ended()
         if child.service.once and status == 0:
             child.state = State.DONE
-            if child.losses:
+            if not child.awaited:
                 self.console.step(f"{child.service.name} is done")
             return
         child.kill()
