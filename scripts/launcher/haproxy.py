@@ -39,6 +39,7 @@ def main(arguments: list[str]) -> None:
     _replace(Path(path), narrow(configuration, host, int(port)))
     if has_applications(configuration) and (orphans := _orphans(path)):
         passed_on += ["-sf", *orphans]  # told to finish what they have as soon as the new one listens
+    os.setsid()  # raylet kills the process group of a worker that has died
     os.execv(options.binary, [options.binary, *passed_on])
 
 

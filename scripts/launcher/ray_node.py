@@ -124,7 +124,7 @@ class RayNode:
             "RAY_SERVE_HAPROXY_STATS_PORT": str(ports["haproxy_stats"]),
             "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports["haproxy_metrics"]),
             "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, os.cpu_count() or 1)),
-            # Three failures in a row and Serve starts a killed HAProxy, or the actor that keeps it, anew: 3 s, not 30 s.
+            # A killed HAProxy, or the actor that keeps it, is started anew after three failures: 3 s, not 30 s.
             "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
             "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports["serve_fallback_http"]),
             "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(ports["serve_fallback_grpc"]),
