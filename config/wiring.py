@@ -80,7 +80,7 @@ class WebhookParts:
     """What a replica that takes webhooks runs on; to be built inside its event loop."""
 
     def __init__(self, settings: Settings) -> None:
-        self._pool = open_pool(settings.database_url, min_size=1, max_size=4)
+        self._pool = open_pool(settings.database_url, min_size=1, max_size=4, by_key=True)
         directory = _directory(settings, self._pool)
         self._feed = DirectoryFeed(settings.database_url, directory)
         self._publisher = LanePublisher(settings.rabbitmq_url, "intake", settings.trunkline_queue_type)
@@ -156,7 +156,7 @@ class CellParts:
 
     def __init__(self, settings: Settings, cell: str) -> None:
         self._cell = cell
-        self._pool = open_pool(settings.database_url, min_size=1, max_size=4)
+        self._pool = open_pool(settings.database_url, min_size=1, max_size=4, by_key=True)
         self._redis = open_redis(settings)
         self._sealer = Sealer(settings.sealing_keys)
         self._client = open_client(settings.trunkline_cloud_timeout_s)
@@ -190,7 +190,7 @@ class TransformerParts:
 
     def __init__(self, settings: Settings, name: str, tenants: Tenants) -> None:
         self.incarnation = uuid.uuid4().hex
-        self._pool = open_pool(settings.database_url, min_size=1, max_size=4)
+        self._pool = open_pool(settings.database_url, min_size=1, max_size=4, by_key=True)
         self._client: httpx.AsyncClient = open_client(settings.trunkline_cloud_timeout_s)
         self._publisher = LanePublisher(settings.rabbitmq_url, name, settings.trunkline_queue_type)
         self.consumer = LaneConsumer(settings.rabbitmq_url, name, settings.trunkline_queue_type)

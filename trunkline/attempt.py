@@ -88,6 +88,7 @@ class Outcome:
     parts_done: int = 0
     wamid: str | None = None
     genesys_id: str | None = None
+    conversation_id: str | None = None
     genesys_conversation_id: str | None = None
     counted: bool = True
     detail: dict[str, Any] = field(default_factory=dict)

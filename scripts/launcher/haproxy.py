@@ -6,10 +6,9 @@ Serve's template binds its statistics and metrics pages to every interface and l
 the admin socket. Here every listener moves to loopback, but for the public port, which gets the host that was asked
 for; a listener that cannot be understood ends the start. The process then becomes haproxy.
 
-It also closes a gap. When the actor that keeps haproxy is killed, its haproxy lives on, and Serve starts another one,
-at first without any application, which shares the port by SO_REUSEPORT: each would take half of the connections, the
-old one for replicas that may be gone, the new one to answer 404. So one without applications does not listen on the
-public port, and the first that has some takes over from the orphans.
+It also closes a gap. When the actor that keeps haproxy is killed, Serve starts another one, whose first configuration
+has no applications: every request would be answered 404. So a haproxy without applications listens nowhere, the one
+of the killed actor lives on and serves, and the first one with applications takes the ports over from it.
 """
 
 from __future__ import annotations
@@ -38,15 +37,16 @@ def main(arguments: list[str]) -> None:
     configuration = Path(path).read_text()
     _replace(Path(path), narrow(configuration, host, int(port)))
     if has_applications(configuration) and (orphans := _orphans(path)):
-        passed_on += ["-sf", *orphans]  # told to finish what they have as soon as the new one listens
-    os.setsid()  # raylet kills the process group of a worker that has died
+        passed_on += ["-sf", *orphans]  # they give up the ports and finish what they have
+    os.setsid()  # Ray kills the process group of an actor that has died
     os.execv(options.binary, [options.binary, *passed_on])
 
 
 def narrow(configuration: str, host: str, port: int) -> str:
-    """The configuration with every listener on loopback, except `port`: on `host`, once there are applications."""
-    public = host if has_applications(configuration) else None
-    return "".join(_narrow_line(line, public, port) for line in configuration.splitlines(keepends=True))
+    """The configuration with every listener on loopback, but for `port`, on `host`; with none before applications."""
+    listens = has_applications(configuration)
+    lines = configuration.splitlines(keepends=True)
+    return "".join(_narrow_line(line, host, port) for line in lines if listens or not _is_bind(line))
 
 
 def has_applications(configuration: str) -> bool:
@@ -54,10 +54,14 @@ def has_applications(configuration: str) -> bool:
     return any(line.split()[:1] == ["server"] for line in configuration.splitlines())
 
 
-def _narrow_line(line: str, public: str | None, port: int) -> str:
+def _is_bind(line: str) -> bool:
+    return line.split()[:1] == ["bind"]
+
+
+def _narrow_line(line: str, host: str, port: int) -> str:
+    if _is_bind(line):
+        return _narrow_bind(line.rstrip("\n"), host, port)
     words = line.split()
-    if words[:1] == ["bind"]:
-        return _narrow_bind(line.rstrip("\n"), public, port)
     if words[:2] == ["stats", "socket"]:
         return line.replace("mode 666", "mode 600")
     if words[:1] == ["log"] and words[-2:] == ["local0", "info"]:
@@ -65,14 +69,11 @@ def _narrow_line(line: str, public: str | None, port: int) -> str:
     return line
 
 
-def _narrow_bind(line: str, public: str | None, port: int) -> str:
+def _narrow_bind(line: str, host: str, port: int) -> str:
     if not (match := _BIND.match(line)):
         raise SystemExit(f"haproxy: cannot tell where this listens: {line.strip()}")
-    is_public = int(match["port"]) == port
-    if is_public and public is None:
-        return ""
-    host = public if is_public and public else LOOPBACK
-    shown = f"[{host}]" if ":" in host else host
+    where = host if int(match["port"]) == port else LOOPBACK
+    shown = f"[{where}]" if ":" in where else where
     return f"{match['indent']}{shown}:{match['port']}{match['rest'] or ''}\n"
 
 

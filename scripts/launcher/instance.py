@@ -119,10 +119,12 @@ class Instance:
                     self._say(f"not everything was drained; what was left is still queued (log: {self._home.logs})")
             except StopRequestedError:
                 self._say("stopping at once")
+        started = bool(self._supervisor.children)
         self._supervisor.changed = lambda: None
         self._supervisor.stop()
         self._home.forget_state()
-        self._say("stopped")
+        if started:
+            self._say("stopped")
 
     # --- the steps ---
 

@@ -204,6 +204,7 @@ class Supervisor:
         while guard.descendants(os.getpid()):
             processes.end_orphans(())
             time.sleep(0.02)
+        processes.collect_dead_orphans(())
 
     def _stop_together(self, batch: Iterable[Child]) -> None:
         alive = list(batch)

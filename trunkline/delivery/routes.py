@@ -127,13 +127,16 @@ class OutboundRoute:
             return None
         text = envelope.payload.get("text")
         bodies = [{**post.body, "biz_opaque_callback_data": envelope.message_id} for post in posts]
+        conversation = envelope.payload.get("conversationId")
+        conversation_id = conversation if isinstance(conversation, str) and conversation else None
         return Job(
-            [lambda body=body: self._send(access, body) for body in bodies],  # type: ignore[misc]
+            [lambda body=body: self._send(access, body, conversation_id) for body in bodies],  # type: ignore[misc]
             text=text if isinstance(text, str) else None,
         )
 
-    async def _send(self, access: WhatsAppAccess, body: dict[str, Any]) -> Accepted:
-        return Accepted(wamid=await self._whatsapp.send(access, body))
+    async def _send(self, access: WhatsAppAccess, body: dict[str, Any], conversation_id: str | None) -> Accepted:
+        wamid = await self._whatsapp.send(access, body)
+        return Accepted(wamid=wamid, genesys_conversation_id=conversation_id)
 
 
 class StatusRoute:

@@ -217,7 +217,9 @@ class Transformer:
             words = "two sends in a row had an unknown outcome"
             return await self._give_up(envelope, attempt_id, Rejected("unknown_outcome", words, "ServerError"))
         if granted.parts_done >= len(job.requests):
-            return self._settle_delivered(envelope, attempt_id, Accepted(), granted.parts_done, "nothing_to_send")
+            return self._settle_delivered(
+                envelope, passage, attempt_id, Accepted(), granted.parts_done, "nothing_to_send"
+            )
         try:
             accepted = await job.requests[granted.parts_done]()
         except TrunklineError as error:
@@ -234,14 +236,14 @@ class Transformer:
             )  # fmt: skip
             return Again()
         event: Literal["delivered", "repeated"] = "repeated" if granted.unknowns else "delivered"
-        finished = self._settle_delivered(envelope, attempt_id, accepted, done, event)
+        finished = self._settle_delivered(envelope, passage, attempt_id, accepted, done, event)
         if job.on_delivered is not None and finished.stored is not None:
             await finished.stored
             await self._report(job.on_delivered())
         return finished
 
     def _settle_delivered(
-        self, envelope: Envelope, attempt_id: str, accepted: Accepted, parts_done: int, event: str
+        self, envelope: Envelope, passage: Passage, attempt_id: str, accepted: Accepted, parts_done: int, event: str
     ) -> Done:
         self.delivered += 1
         log.debug("delivery.delivered", extra=_facts(envelope))
@@ -250,6 +252,7 @@ class Transformer:
                 Outcome(
                     envelope, attempt_id, "delivered", event, parts_done=parts_done, wamid=accepted.wamid,
                     genesys_id=_genesys_id(envelope, accepted),
+                    conversation_id=passage.conversation_id,
                     genesys_conversation_id=accepted.genesys_conversation_id,
                 )
             )

@@ -10,6 +10,8 @@ from trunkline.stores.conversations import Activity, touch_conversations
 from trunkline.stores.database import Connection, Pool, connection
 from trunkline.stores.values import storable
 
+# Rows that exist are left out before the insert: waiting for one that is being settled, while its settler waits for
+# a row inserted here, would be a deadlock.
 _RECORD = """
 INSERT INTO messages (tenant_id, message_id, wa_id, conversation_id, direction, kind, status, wamid, genesys_id, text,
                       accepted_at)
@@ -19,6 +21,7 @@ FROM unnest(%(tenant)s::text[], %(message)s::uuid[], %(wa_id)s::text[], %(conver
             %(kind)s::text[], %(wamid)s::text[], %(genesys)s::text[], %(text)s::text[], %(accepted)s::float8[])
      AS a(tenant_id, message_id, wa_id, conversation_id, direction, kind, wamid, genesys_id, text, accepted)
 WHERE NOT EXISTS (SELECT FROM seen s WHERE s.tenant_id = a.tenant_id AND s.key_hash = a.message_id)
+  AND NOT EXISTS (SELECT FROM messages e WHERE e.tenant_id = a.tenant_id AND e.message_id = a.message_id)
 ORDER BY a.tenant_id, a.message_id
 ON CONFLICT (tenant_id, message_id) DO NOTHING
 """

@@ -23,6 +23,9 @@ WAIT_FOR_CONNECTION_S = 5.0
 RECONNECT_TIMEOUT_S = 5.0
 SERVER_TIMEOUTS = "-c statement_timeout=30s -c idle_in_transaction_session_timeout=60s"
 
+# Tables grow faster than their statistics: a plan made for an empty table would read a full one from end to end.
+BY_KEY = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off"
+
 POOL_TIMEOUT = "Connection pool timeout"
 TOO_MANY_CLIENTS = "Too many clients already"
 
@@ -45,8 +48,11 @@ def conninfo(database_url: str, **extra: Any) -> str:
     return make_conninfo("", **{**ours, **given, **extra})
 
 
-def open_pool(database_url: str, *, min_size: int, max_size: int) -> Pool:
-    """A pool to be opened by the caller (`await pool.open()`, or `async with`); transactions commit on leaving."""
+def open_pool(database_url: str, *, min_size: int, max_size: int, by_key: bool = False) -> Pool:
+    """A pool to be opened by the caller (`await pool.open()`, or `async with`); transactions commit on leaving.
+
+    `by_key` is for work that looks rows up by keys only: plans never read whole tables, whatever the statistics say.
+    """
     given = conninfo_to_dict(conninfo(database_url)).get("options") or ""
 
     async def check(connection: Connection) -> None:
@@ -70,7 +76,7 @@ def open_pool(database_url: str, *, min_size: int, max_size: int) -> Pool:
             return opened
 
     pool = Pool(
-        conninfo(database_url, options=f"{SERVER_TIMEOUTS} {given}".strip()),
+        conninfo(database_url, options=f"{SERVER_TIMEOUTS} {BY_KEY if by_key else ''} {given}".strip()),
         connection_class=NotingConnection,
         open=False,
         min_size=min_size,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from trunkline.stores.values import storable
 
 # How long a send to WhatsApp with an unknown outcome waits for a status that tells (protocol notes 5.1).
 NEWS_WITHIN_S = 30
+CONVERSATIONS_REMEMBERED = 20_000
 
 # Rows are locked in one order everywhere (tenant, message), so that groups never wait for each other in a circle.
 _CLAIM = """
@@ -98,11 +100,15 @@ SET reason = excluded.reason, answer = excluded.answer, attempts = excluded.atte
 
 _LEARN_CONVERSATIONS = """
 UPDATE conversation_mappings c SET genesys_conversation_id = o.genesys_conversation_id
-FROM unnest(%(tenant)s::text[], %(message)s::uuid[], %(genesys_conversation)s::text[])
-     AS o(tenant_id, message_id, genesys_conversation_id)
-JOIN messages m ON m.tenant_id = o.tenant_id AND m.message_id = o.message_id
-WHERE o.genesys_conversation_id IS NOT NULL AND c.tenant_id = m.tenant_id AND c.conversation_id = m.conversation_id
-  AND c.genesys_conversation_id IS DISTINCT FROM o.genesys_conversation_id
+FROM (
+    SELECT k.tenant_id, k.conversation_id, a.genesys_conversation_id
+    FROM unnest(%(tenant)s::text[], %(conversation)s::uuid[], %(genesys_conversation)s::text[])
+         AS a(tenant_id, conversation_id, genesys_conversation_id)
+    JOIN conversation_mappings k USING (tenant_id, conversation_id)
+    WHERE k.genesys_conversation_id IS DISTINCT FROM a.genesys_conversation_id
+    ORDER BY k.tenant_id, k.wa_id FOR UPDATE OF k
+) o
+WHERE c.tenant_id = o.tenant_id AND c.conversation_id = o.conversation_id
 """
 
 _FIND_OUTBOUND = """
@@ -137,11 +143,13 @@ class MessageStore:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self._learned: OrderedDict[tuple[str, str], str] = OrderedDict()
 
     async def exchange(self, outcomes: Sequence[Outcome], claims: Sequence[Claim]) -> list[ClaimAnswer | Exception]:
         """Store `outcomes`, then answer `claims`, in one transaction; raises StoreUnavailable."""
         async with connection(self._pool) as taken:
             await _settle(taken, outcomes)
+            await self._learn_conversations(taken, outcomes)
             return await _claim(taken, claims)
 
     async def find_outbound(self, tenant_id: str, wamid: str, callback: str | None) -> OutboundMessage | None:
@@ -170,6 +178,28 @@ class MessageStore:
         }  # fmt: skip
         async with connection(self._pool) as taken:
             await taken.execute(_BURY, row)
+
+    async def _learn_conversations(self, taken: Connection, outcomes: Sequence[Outcome]) -> None:
+        """Note Genesys' conversation ids that this process has not noted yet; they hardly ever change."""
+        news: dict[tuple[str, str], str] = {}
+        for outcome in outcomes:
+            if outcome.conversation_id and outcome.genesys_conversation_id:
+                key = (outcome.envelope.tenant_id, outcome.conversation_id)
+                if self._learned.get(key) != outcome.genesys_conversation_id:
+                    news[key] = outcome.genesys_conversation_id
+        if not news:
+            return
+        await taken.execute(
+            _LEARN_CONVERSATIONS,
+            {
+                "tenant": [tenant_id for tenant_id, _ in news],
+                "conversation": [conversation_id for _, conversation_id in news],
+                "genesys_conversation": [storable(genesys_id) for genesys_id in news.values()],
+            },
+        )
+        self._learned.update(news)
+        while len(self._learned) > CONVERSATIONS_REMEMBERED:
+            self._learned.popitem(last=False)
 
 
 async def _claim(taken: Connection, claims: Sequence[Claim]) -> list[ClaimAnswer | Exception]:
@@ -238,10 +268,6 @@ async def _settle(taken: Connection, outcomes: Sequence[Outcome]) -> None:
     )
     await _tell(taken, [outcome for outcome in ordered if outcome.event != "delivered" or outcome.detail])
     await _bury(taken, [outcome for outcome in ordered if outcome.dead_letter is not None])
-    learned = [outcome for outcome in ordered if outcome.genesys_conversation_id]
-    if learned:
-        ids = [storable(outcome.genesys_conversation_id) for outcome in learned]
-        await taken.execute(_LEARN_CONVERSATIONS, {**_keys([o.envelope for o in learned]), "genesys_conversation": ids})
 
 
 async def _tell(taken: Connection, outcomes: Sequence[Outcome]) -> None:

@@ -21,6 +21,8 @@ UP_COMMAND = "scripts/trunkline migrate up"
 # Any number will do, as long as nothing else in this database locks it: "trunk" in ASCII.
 LOCK = 0x7472756E6B
 
+OnDone = Callable[[str], None]
+
 
 def status(database_url: str, folder: Path = SQL) -> list[tuple[str, bool]]:
     """Every migration with whether it is applied, in order; changes nothing in the database."""
@@ -44,16 +46,14 @@ def require_current(database_url: str, folder: Path = SQL) -> None:
         )
 
 
-def migrate_up(database_url: str, folder: Path = SQL, on_applied: Callable[[str], None] | None = None) -> list[str]:
-    """Apply what is pending and answer its names; `on_applied` hears of each as it is done."""
-    return _migrate(database_url, folder, "apply", None, on_applied)
+def migrate_up(database_url: str, folder: Path = SQL, on_done: OnDone | None = None) -> list[str]:
+    """Apply what is pending and answer its names; `on_done` hears of each."""
+    return _migrate(database_url, folder, "apply", None, on_done)
 
 
-def migrate_down(
-    database_url: str, count: int = 1, folder: Path = SQL, on_applied: Callable[[str], None] | None = None
-) -> list[str]:
+def migrate_down(database_url: str, count: int = 1, folder: Path = SQL, on_done: OnDone | None = None) -> list[str]:
     """Roll the newest `count` migrations back, newest first, and answer their names."""
-    return _migrate(database_url, folder, "rollback", count, on_applied)
+    return _migrate(database_url, folder, "rollback", count, on_done)
 
 
 class _Backend(PostgresqlPsycopgBackend):  # type: ignore[misc]
@@ -79,9 +79,7 @@ class _Backend(PostgresqlPsycopgBackend):  # type: ignore[misc]
             mark(migration, log=False)
 
 
-def _migrate(
-    database_url: str, folder: Path, direction: str, count: int | None, on_applied: Callable[[str], None] | None
-) -> list[str]:
+def _migrate(database_url: str, folder: Path, direction: str, count: int | None, on_done: OnDone | None) -> list[str]:
     done: list[str] = []
     with _Backend(database_url) as backend, backend.lock():
         backend.ensure_internal_schema_updated()
@@ -89,8 +87,8 @@ def _migrate(
         for migration in list(choose(_read(folder)))[:count]:
             _run(backend, migration, direction)
             done.append(migration.id)
-            if on_applied is not None:
-                on_applied(migration.id)
+            if on_done is not None:
+                on_done(migration.id)
     return done
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from fastapi import APIRouter, FastAPI, Security
+from fastapi import FastAPI
 
 from trunkline.web import (
     admin_apps,
@@ -16,18 +14,15 @@ from trunkline.web import (
     health,
 )
 from trunkline.web.admin_ports import AdminServices
-from trunkline.web.auth import Authentication, api_key_header, bearer
-from trunkline.web.errors import ErrorBody, install_error_handlers
+from trunkline.web.auth import Authentication
+from trunkline.web.errors import install_error_handlers
 
 DESCRIPTION = """
 Keys come in `X-API-Key` or as a bearer token. With an admin or operator key, `X-Tenant-ID` names the tenant where a
 route needs one; a tenant's key needs no such header.
 """
 
-_ERRORS: dict[int | str, dict[str, Any]] = {
-    "4XX": {"model": ErrorBody, "description": "The request cannot be served: `code` says why, `details` per field"},
-    "5XX": {"model": ErrorBody, "description": "Something that Trunkline needs is away, or it has a bug"},
-}
+_PARTS = (health, admin_tenants, admin_keys, admin_apps, admin_token, admin_conversations, admin_messages)
 
 
 def build_admin(services: AdminServices) -> FastAPI:
@@ -42,11 +37,9 @@ def build_admin(services: AdminServices) -> FastAPI:
     )
     app.state.services = services
     app.state.health = health.Health(services)
-    app.include_router(health.router)
-    keyed = APIRouter(dependencies=[Security(api_key_header), Security(bearer)], responses=_ERRORS)
-    for part in (admin_tenants, admin_keys, admin_apps, admin_token, admin_conversations, admin_messages):
-        keyed.include_router(part.router)
-    app.include_router(keyed)
+    # The routes themselves, not the routers: including those would build every route anew at its first request.
+    app.state.routes = [route for part in _PARTS for route in part.router.routes]
+    app.router.routes.extend(app.state.routes)
     app.add_middleware(Authentication, services=services)
     install_error_handlers(app)
     return app

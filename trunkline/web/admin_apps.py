@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from pydantic import AfterValidator, Field
 from starlette.responses import Response
 
@@ -13,12 +13,12 @@ from trunkline.errors import Conflict
 from trunkline.tenancy.record import DEFAULT_META_APP, MetaApp, Secret
 from trunkline.web.admin_models import Answer, Asked, SecretText, is_mask
 from trunkline.web.admin_tenant_models import AppName
-from trunkline.web.auth import Caller, Services, require_admin, require_staff
+from trunkline.web.auth import Caller, Services, keyed_router, require_admin, require_staff
 from trunkline.web.errors import error_response, not_found
 
 log = logging.getLogger(__name__)
 
-router = APIRouter(tags=["meta apps"])
+router = keyed_router(tag="meta apps")
 
 
 def _parts(value: str) -> list[str]:

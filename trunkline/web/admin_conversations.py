@@ -7,17 +7,17 @@ from datetime import datetime, timedelta
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import AwareDatetime, TypeAdapter
 
 from trunkline.tenancy.history import Conversation, Message
 from trunkline.tenancy.record import TenantRecord
 from trunkline.web.admin_models import Answer, Cursor, Limit, Time, decode_cursor, page_of
 from trunkline.web.admin_ports import AdminServices
-from trunkline.web.auth import ScopedTenant, Services
+from trunkline.web.auth import ScopedTenant, Services, keyed_router
 from trunkline.web.errors import bad_request, not_found
 
-router = APIRouter(prefix="/state", tags=["conversations"])
+router = keyed_router(tag="conversations", prefix="/state")
 
 # WhatsApp lets a business write freely for so long after the customer's last message.
 FREE_FORM_WINDOW = timedelta(hours=24)

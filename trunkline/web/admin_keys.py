@@ -6,18 +6,26 @@ import logging
 from datetime import datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from pydantic import AwareDatetime, StringConstraints
 from starlette.responses import Response
 
 from trunkline.tenancy.access import ApiKey, Role
 from trunkline.web.admin_models import Answer, Asked, Name, Time
-from trunkline.web.auth import Caller, Services, TenantForAdmin, TenantForStaff, require_admin, require_staff
+from trunkline.web.auth import (
+    Caller,
+    Services,
+    TenantForAdmin,
+    TenantForStaff,
+    keyed_router,
+    require_admin,
+    require_staff,
+)
 from trunkline.web.errors import bad_request, not_found
 
 log = logging.getLogger(__name__)
 
-router = APIRouter(tags=["keys"])
+router = keyed_router(tag="keys")
 
 KeyId = Annotated[str, StringConstraints(max_length=100)]
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import TypeAdapter
 
 from trunkline.tenancy.history import DeadLetter
 from trunkline.web.admin_models import Answer, Cursor, Limit, Time, decode_cursor, page_of
-from trunkline.web.auth import Services, TenantOrAll
+from trunkline.web.auth import Services, TenantOrAll, keyed_router
 from trunkline.web.errors import not_found
 from trunkline.web.traces import Trace, trace_of
 
-router = APIRouter(tags=["messages"])
+router = keyed_router(tag="messages")
 
 Reason = Literal[
     "unrouted",

@@ -7,7 +7,7 @@ import logging
 import secrets
 from typing import Any
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from pydantic import TypeAdapter
 from starlette.responses import Response
 
@@ -41,6 +41,7 @@ from trunkline.web.auth import (
     Services,
     TenantForAdmin,
     TenantForStaff,
+    keyed_router,
     require_admin,
     require_staff,
 )
@@ -49,7 +50,7 @@ from trunkline.web.regions import REGIONS
 
 log = logging.getLogger(__name__)
 
-router = APIRouter(tags=["tenants"])
+router = keyed_router(tag="tenants")
 
 _AFTER = TypeAdapter(tuple[str])
 

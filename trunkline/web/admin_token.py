@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from trunkline.errors import CredentialsRefused, StoreUnavailable, Throttled, Unavailable
 from trunkline.web.admin_models import Answer, Time
-from trunkline.web.auth import ScopedTenant, Services
+from trunkline.web.auth import ScopedTenant, Services, keyed_router
 from trunkline.web.errors import ApiError
 
-router = APIRouter(tags=["token"])
+router = keyed_router(tag="token")
 
 SHOWN_ENDS = 4
 

@@ -6,9 +6,9 @@ import hmac
 import re
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import Depends, Header, Request
+from fastapi import APIRouter, Depends, Header, Request, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
@@ -18,15 +18,27 @@ from trunkline.errors import StoreUnavailable
 from trunkline.tenancy.access import Principal, Role, hash_key
 from trunkline.tenancy.record import TENANT_ID_PATTERN, TenantRecord
 from trunkline.web.admin_ports import AdminServices
-from trunkline.web.errors import ApiError, forbidden, not_found, tenant_required, unauthorized
+from trunkline.web.errors import ApiError, ErrorBody, forbidden, not_found, tenant_required, unauthorized
 
 OPEN_PATHS = frozenset({"/health", "/health/live", "/health/ready", "/docs", "/openapi.json"})
 FIRST_ADMIN = Principal("first", Role.ADMIN)
 BODY_LIMIT = 1_048_576
 
 # For the OpenAPI document only: keys are checked by the middleware below.
-api_key_header = APIKeyHeader(name="X-API-Key", auto_error=False, description="a key of the admin API")
-bearer = HTTPBearer(auto_error=False, description="the same key as a bearer token")
+_SCHEMES = (
+    APIKeyHeader(name="X-API-Key", auto_error=False, description="a key of the admin API"),
+    HTTPBearer(auto_error=False, description="the same key as a bearer token"),
+)
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": ErrorBody, "description": "The request cannot be served: `code` says why, `details` per field"},
+    "5XX": {"model": ErrorBody, "description": "Something that Trunkline needs is away, or it has a bug"},
+}
+
+
+def keyed_router(*, tag: str, prefix: str = "") -> APIRouter:
+    """A router whose routes are described as needing a key."""
+    schemes = [Security(scheme) for scheme in _SCHEMES]
+    return APIRouter(prefix=prefix, tags=[tag], dependencies=schemes, responses=_ERRORS)
 
 
 class Authentication:

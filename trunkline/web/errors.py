@@ -111,11 +111,19 @@ async def _invalid(_: Request, error: Exception) -> Response:
     return bad_request(details_of(error)).response()
 
 
-async def _http(_: Request, error: Exception) -> Response:
+async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = _CODES.get(error.status_code, "ERROR")
     text = _TEXTS.get(error.status_code, error.detail)
-    return error_response(error.status_code, text, code, headers=error.headers)
+    headers = {"Allow": _allowed(request)} if error.status_code == 405 else error.headers
+    return error_response(error.status_code, text, code, headers=headers)
+
+
+def _allowed(request: Request) -> str:
+    """The methods of this path, of all its routes: the framework knows those of the first one only."""
+    path = request.url.path
+    routes = (route for route in request.app.state.routes if route.path_regex.match(path))
+    return ", ".join(sorted({method for route in routes for method in route.methods}))
 
 
 async def _not_found(_: Request, error: Exception) -> Response:

@@ -40,7 +40,7 @@ def test_an_empty_database_is_told_which_command_to_run(empty_database_url: str)
 
 def test_up_and_down_and_up_again(empty_database_url: str) -> None:
     seen: list[str] = []
-    assert migrations.migrate_up(empty_database_url, on_applied=seen.append) == NAMES == seen
+    assert migrations.migrate_up(empty_database_url, on_done=seen.append) == NAMES == seen
     migrations.require_current(empty_database_url)
     tables = _tables(empty_database_url)
     assert {"tenants", "messages", "dead_letters"} <= tables

@@ -1,0 +1,28 @@
+"""Keeps the last listener of a Serve replica off the network."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from ray._private.ray_constants import ENABLE_RAY_CLUSTER
+
+
+def keep_replica_on_loopback() -> None:
+    """Make the replica that this process becomes listen on 127.0.0.1 only, where its whole node does.
+
+    Serve binds the server for calls between deployments to `[::]`, whatever http_options say, and has no option for
+    it. It is behind Ray's token, but what it reads is pickled, so it had better not be reachable at all. To be called
+    by the module of the deployment's class: a replica imports that before it opens the server. On a cluster, whose
+    nodes must reach each other, this does nothing.
+    """
+    if ENABLE_RAY_CLUSTER:
+        return
+    replica: Any = importlib.import_module("ray.serve._private.replica")
+    bind = replica.add_port_to_grpc_server
+
+    def bind_on_loopback(server: Any, address: str) -> int:
+        port: int = bind(server, address.replace("[::]:", "127.0.0.1:"))
+        return port
+
+    replica.add_port_to_grpc_server = bind_on_loopback

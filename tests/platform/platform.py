@@ -1,0 +1,297 @@
+"""The whole platform as `scripts/run` starts it: one subprocess with a home, ports and stores of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import psycopg
+from psycopg.rows import dict_row
+
+from config.settings import Settings
+from scripts.launcher import ports, processes
+from scripts.launcher.guard import descendants
+from scripts.launcher.home import Home
+from scripts.launcher.postgres import PostgresServer
+from scripts.launcher.service import ROOT
+
+READY_WITHIN_S = 120.0
+STOPPED_WITHIN_S = 30.0
+POLL_S = 0.05
+
+T = TypeVar("T")
+
+# So much is granted that no limit is felt: what is tested here is the way, not the pace.
+UNLIMITED = {
+    "genesysRequestsPerMinute": 1_000_000,
+    "whatsappMessagesPerSecond": 1_000_000,
+    "whatsappPersonMessagesPerMinute": 1_000_000,
+    "whatsappPersonBurst": 1_000_000,
+}
+GRANTED = {
+    "genesysRequestsPerMinute": 1_000_000,
+    "whatsappMessagesPerSecond": 1_000_000,
+    "personMessagesPerMinute": 1_000_000,
+    "personBurst": 1_000_000,
+}
+
+
+def until(condition: Callable[[], T], within_s: float, what: str) -> T:
+    """The condition's first true value; fails if there is none in time."""
+    deadline = time.monotonic() + within_s
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"{what}: not within {within_s:g} s"
+        time.sleep(POLL_S)
+    return value
+
+
+@dataclass(frozen=True)
+class MetaAppSecrets:
+    """A Meta app: its name and what signs its webhooks."""
+
+    app: str
+    app_secret: str
+    verify_token: str
+
+
+@dataclass(frozen=True)
+class TenantUnderTest:
+    """A tenant that both the platform and the simulated clouds know."""
+
+    tenant_id: str
+    phone_number_id: str
+    integration_id: str
+    webhook_secret: str
+    account: dict[str, Any] = field(repr=False)
+    body: dict[str, Any] = field(repr=False)
+    api_key: str = field(default="", repr=False)
+
+
+class Platform:
+    """Starts and stops the platform; between the two, talks to its API, its sandbox, its tables, its processes."""
+
+    def __init__(self) -> None:
+        self.home = Path(tempfile.mkdtemp(prefix="trunkline-platform-"))
+        self.home.chmod(0o711)  # as Home does for a folder that it makes itself
+        self.port = _free_pair()
+        self.environment: dict[str, str] = {}
+        self._log = self.home / "launcher.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    # --- life ---
+
+    def start(self) -> None:
+        """Start it; returns when it says `ready`."""
+        # Whatever is set around the tests is not for this platform: it has to find or make everything itself.
+        nothing = {name.upper(): "" for name in Settings.model_fields}
+        environment = {**os.environ, **nothing, "PORT": str(self.port), "TRUNKLINE_HOME": str(self.home)}
+        with self._log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "scripts.launcher", "run", "--fast", "--no-dashboard"],
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                process_group=0,
+                preexec_fn=partial(processes.die_with, os.getpid(), signal.SIGTERM),
+            )
+        until(self._has_started, READY_WITHIN_S, f"ready\n{self.said()}")
+        self.environment = json.loads((self.home / "state.json").read_text())["environment"]
+
+    def stop(self) -> list[int]:
+        """Ask it to stop, and wait; the processes that are left of it."""
+        if self._process is None:
+            return []
+        family = [self._process.pid, *self.descendants()]
+        self._process.terminate()
+        try:
+            self._process.wait(timeout=STOPPED_WITHIN_S)
+        finally:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+        for client in ("api", "sandbox"):
+            if opened := self.__dict__.pop(client, None):
+                opened.close()
+        return [pid for pid in family if processes.start_time(pid) is not None]
+
+    def remove(self) -> None:
+        """Stop it and remove everything it has written."""
+        self.stop()
+        shutil.rmtree(PostgresServer.data_folder(Home(self.home)), ignore_errors=True)
+        shutil.rmtree(self.home)
+
+    def said(self) -> str:
+        """What the launcher has printed."""
+        return self._log.read_text() if self._log.exists() else ""
+
+    def logs(self) -> str:
+        """Where to look when a test has failed."""
+        return f"{self.home}/logs, {self.home}/ray/sessions"
+
+    def _has_started(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, f"it could not start:\n{self.said()}"
+        return re.search(r"^ready ", self.said(), re.MULTILINE) is not None
+
+    # --- its interfaces ---
+
+    @property
+    def url(self) -> str:
+        """Where webhooks and the admin API are."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @cached_property
+    def api(self) -> httpx.Client:
+        """The admin API, with the first admin key."""
+        headers = {"X-API-Key": self.environment["ADMIN_API_KEY"]}
+        return httpx.Client(base_url=self.url, headers=headers, trust_env=False, timeout=15)
+
+    @cached_property
+    def sandbox(self) -> httpx.Client:
+        """The sandbox's control API."""
+        return httpx.Client(base_url=f"http://127.0.0.1:{self.port + 1}", trust_env=False, timeout=30)
+
+    @property
+    def default_app(self) -> MetaAppSecrets:
+        """The Meta app whose webhooks have the plain path."""
+        return MetaAppSecrets(
+            "default", self.environment["META_APP_SECRET"], self.environment["META_VERIFY_TOKEN"]
+        )
+
+    def rows(self, query: str, *parameters: Any) -> list[dict[str, Any]]:
+        """What its database answers."""
+        with psycopg.connect(self.environment["DATABASE_URL"], row_factory=dict_row) as connection:
+            return connection.execute(query, parameters).fetchall()
+
+    # --- tenants ---
+
+    def new_app(self) -> MetaAppSecrets:
+        """A further Meta app, known to the platform."""
+        app = MetaAppSecrets(f"app-{secrets.token_hex(4)}", secrets.token_hex(16), secrets.token_hex(8))
+        body = {"app": app.app, "appSecret": app.app_secret, "verifyToken": app.verify_token}
+        answer = self.api.post("/meta-apps", json=body)
+        assert answer.status_code == 201, answer.text
+        return app
+
+    def new_tenant(self, app: MetaAppSecrets | None = None, **changes: Any) -> TenantUnderTest:
+        """A tenant made through the API, and its accounts in the simulated clouds."""
+        tenant = unmade_tenant(app, **changes)
+        self.register(tenant)
+        answer = self.api.post("/tenants", json=tenant.body)
+        assert answer.status_code == 201, answer.text
+        return replace(tenant, api_key=answer.json()["apiKey"])
+
+    def register(self, tenant: TenantUnderTest) -> None:
+        """Make the tenant's accounts in the simulated clouds."""
+        answer = self.sandbox.post("/sandbox/accounts", json=tenant.account)
+        assert answer.status_code in (200, 201), answer.text
+
+    # --- what happens in the clouds ---
+
+    def send(self, tenant: TenantUnderTest, who: str, customer: str, text: str, **more: Any) -> dict[str, Any]:
+        """Write as `customer` or as `agent` in the sandbox; what it says of the sending."""
+        order = {"as": who, "tenantId": tenant.tenant_id, "customer": customer, "text": text, **more}
+        answer = self.sandbox.post("/sandbox/send", json=order)
+        assert answer.status_code == 200, answer.text
+        sent: dict[str, Any] = answer.json()
+        return sent
+
+    def fault(self, **switches: Any) -> None:
+        """Turn fault switches of the sandbox."""
+        answer = self.sandbox.post("/sandbox/faults", json=switches)
+        assert answer.status_code == 200, answer.text
+
+    def last_seq(self) -> int:
+        """The number of the newest event in the sandbox's log."""
+        return int(self.sandbox.get("/sandbox/stats").json()["lastSeq"])
+
+    def records(self, kind: str, since: int = 0) -> list[dict[str, Any]]:
+        """What arrived at the simulated clouds, oldest first."""
+        answer = self.sandbox.get("/sandbox/records", params={"since": since, "kind": kind})
+        return [json.loads(line) for line in answer.text.splitlines()]
+
+    def events(self, tenant: TenantUnderTest, kind: str) -> list[dict[str, Any]]:
+        """What arrived of one kind for a tenant, with bodies."""
+        parameters = {"tenantId": tenant.tenant_id, "kind": kind, "direction": "in", "bodies": "1"}
+        events: list[dict[str, Any]] = self.sandbox.get("/sandbox/events", params=parameters).json()["events"]
+        return events
+
+    def arrived(
+        self, tenant: TenantUnderTest, kind: str, count: int, within_s: float = 15.0
+    ) -> list[dict[str, Any]]:
+        """The accepted arrivals of one kind for a tenant, once there are `count`."""
+
+        def accepted() -> list[dict[str, Any]]:
+            found = [event for event in self.events(tenant, kind) if event["status"] == 200]
+            return found if len(found) >= count else []
+
+        return until(accepted, within_s, f"{count} of {kind} for {tenant.tenant_id}")
+
+    # --- its processes ---
+
+    def descendants(self) -> list[int]:
+        """Every process that it consists of, the launcher itself apart."""
+        assert self._process is not None
+        return descendants(self._process.pid)
+
+    def workers(self, title: str) -> list[int]:
+        """Its own Ray processes whose title begins so, and no other Ray's."""
+        return [pid for pid in self.descendants() if _title(pid).startswith(f"ray::{title}")]
+
+    def is_unsettled(self) -> bool:
+        """Whether a message or a status is still on its way."""
+        return bool(self.rows("SELECT 1 AS one FROM messages WHERE status IN ('sending', 'received') LIMIT 1"))
+
+
+def unmade_tenant(app: MetaAppSecrets | None = None, **changes: Any) -> TenantUnderTest:
+    """A tenant whose ids nobody else has, not made yet. `changes` are merged into the body that makes it."""
+    tenant_id = f"t-{secrets.token_hex(5)}"
+    number, integration = str(secrets.randbits(52) + 10**15), secrets.token_hex(16)
+    whatsapp = {"phoneNumberId": number, "wabaId": "200000000000009", "accessToken": f"token-{secrets.token_hex(12)}"}
+    genesys = {
+        "clientId": secrets.token_hex(8),
+        "clientSecret": secrets.token_hex(12),
+        "integrationId": integration,
+        "webhookSecret": secrets.token_hex(16),
+    }
+    account = {"tenantId": tenant_id, **whatsapp, "genesys": genesys, "limits": GRANTED}
+    if app is not None:
+        account |= {"app": app.app, "appSecret": app.app_secret, "verifyToken": app.verify_token}
+        whatsapp = {**whatsapp, "app": app.app}
+    body = {
+        "tenantId": tenant_id, "name": "Under test", "whatsapp": whatsapp, "genesys": genesys, "settings": UNLIMITED,
+    }  # fmt: skip
+    return TenantUnderTest(
+        tenant_id, number, integration, genesys["webhookSecret"], account, {**body, **changes}
+    )
+
+
+def _title(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def _free_pair() -> int:
+    """A free port with a free one behind it, for the sandbox."""
+    while True:
+        port = ports.choose()
+        if ports.is_free(port + 1):
+            return port

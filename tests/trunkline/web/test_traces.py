@@ -1,0 +1,106 @@
+"""What a trace says, from what the tables hold."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from trunkline.tenancy.history import DeadLetter, Event, Message, MessageFacts
+from trunkline.web.traces import trace_of
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+MESSAGE = Message(
+    tenant_id="alder",
+    message_id="5b8f9a52-64a7-4c1e-9a55-0d6f2f6b9c01",
+    conversation_id=None,
+    direction="inbound",
+    kind="text",
+    status="delivered",
+    wamid="wamid.1",
+    genesys_id="g1",
+    text="hello",
+    attempts=1,
+    receipt=None,
+    accepted_at=NOON,
+    created_at=NOON,
+    updated_at=NOON + timedelta(milliseconds=23),
+)
+
+
+def _message(status: str, **changes: Any) -> Message:
+    return dataclasses.replace(MESSAGE, status=status, **changes)
+
+
+def _event(name: str, **detail: Any) -> Event:
+    return Event(NOON + timedelta(seconds=1), name, "a1", detail)
+
+
+def _letter(reason: str, **changes: Any) -> DeadLetter:
+    letter = DeadLetter(
+        7, MESSAGE.message_id, "alder", "inbound", reason, "no such thing", 1, "wamid.1", None, NOON, NOON
+    )
+    return dataclasses.replace(letter, **changes)
+
+
+def test_a_plain_delivery_is_told_by_its_row() -> None:
+    trace = trace_of(MessageFacts(MESSAGE, None, "active"))
+    assert trace.state == "delivered"
+    assert trace.steps == [
+        {"at": "2026-11-23T12:00:00.000Z", "step": "received"},
+        {"at": "2026-11-23T12:00:00.023Z", "step": "delivered"},
+    ]
+    assert trace.attempts == [{"at": "2026-11-23T12:00:00.023Z", "outcome": "delivered"}]
+    assert trace.waiting_for is None and trace.advice is None
+
+
+def test_each_attempt_is_told_with_its_outcome() -> None:
+    events = [_event("retry", error="503", wait_s=1.5), _event("repeated")]
+    trace = trace_of(MessageFacts(MESSAGE, None, "active", events))
+    assert [attempt["outcome"] for attempt in trace.attempts] == ["retry", "repeated"]
+    assert trace.attempts[0]["error"] == "503"
+    assert [step["step"] for step in trace.steps] == ["received", "retry", "repeated", "delivered"]
+
+
+@pytest.mark.parametrize(
+    ("status", "event", "tenant_status", "waiting_for"),
+    [
+        ("received", None, "active", "transformer"),
+        ("received", None, "suspended", "activation"),
+        ("waiting", "credentials_refused", "active", "credentials that Genesys Cloud accepts"),
+        ("waiting", "throttled", "active", "pause that Genesys Cloud asked for"),
+        ("waiting", "retry", "active", "next attempt"),
+        ("waiting", "something new", "active", "next attempt"),
+        ("waiting", "retry", "suspended", "activation"),
+        ("sending", None, "suspended", "answer of Genesys Cloud"),
+        ("unknown", "unknown", "active", "outcome is unknown"),
+    ],
+)
+def test_what_waits_says_for_what_and_what_can_be_done(
+    status: str, event: str | None, tenant_status: str, waiting_for: str
+) -> None:
+    events = [_event(event)] if event else []
+    trace = trace_of(MessageFacts(_message(status), None, tenant_status, events))
+    assert trace.waiting_for is not None and waiting_for in trace.waiting_for
+    assert trace.advice
+
+
+def test_an_agents_message_waits_for_whatsapp() -> None:
+    trace = trace_of(MessageFacts(_message("sending", direction="outbound"), None, "active"))
+    assert trace.waiting_for == "the answer of WhatsApp"
+
+
+@pytest.mark.parametrize(
+    "reason",
+    ["unrouted", "rejected", "exhausted", "unknown_outcome", "invalid", "unsupported", "window_closed",
+     "media_unavailable", "poison", "tenant_deleted"],
+)  # fmt: skip
+def test_every_reason_of_a_dead_letter_comes_with_advice(reason: str) -> None:
+    trace = trace_of(MessageFacts(_message("dead"), _letter(reason), "active", [_event("dead", error="no")]))
+    assert trace.advice
+    assert trace.waiting_for is None
+    assert trace.steps[-1] | {"reason": reason, "answer": "no such thing"} == trace.steps[-1]
+    stray = trace_of(MessageFacts(None, _letter(reason, tenant_id=None), None))
+    assert (stray.state, stray.tenant_id, stray.advice) == ("dead", None, trace.advice)

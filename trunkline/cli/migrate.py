@@ -1,0 +1,64 @@
+"""`trunkline migrate …`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from config.settings import load_settings
+from trunkline.cli.api import CommandFailed
+from trunkline.cli.output import Json, print_json, print_table
+from trunkline.stores import migrations
+
+app = typer.Typer(no_args_is_help=True, help="Bring the database to this version, or back.")
+
+
+@app.command("up")
+def migrate_up(as_json: Json = False) -> None:
+    """Apply every migration that is pending."""
+    done = migrations.migrate_up(_database_url(), on_done=None if as_json else _say("applied"))
+    _finish(done, "applied", "nothing to do: the database is up to date", as_json)
+
+
+@app.command("down")
+def migrate_down(
+    count: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 1,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Roll migrations back; what their tables held is lost."""
+    url = _database_url()
+    if not yes:
+        applied = [name for name, is_applied in migrations.status(url) if is_applied]
+        names = ", ".join(applied[-count:][::-1]) or "nothing"
+        typer.confirm(f"Roll back {names}? What their tables hold is lost.", abort=True, err=True)
+    done = migrations.migrate_down(url, count, on_done=None if as_json else _say("rolled back"))
+    _finish(done, "rolledBack", "nothing to do: no migration is applied", as_json)
+
+
+@app.command("status")
+def show_status(as_json: Json = False) -> None:
+    """List the migrations; exit code 1 when one is pending."""
+    rows = [{"migration": name, "applied": applied} for name, applied in migrations.status(_database_url())]
+    print_json(rows) if as_json else print_table(rows, ("migration", "applied"))
+    if not all(row["applied"] for row in rows):
+        raise typer.Exit(1)
+
+
+def _database_url() -> str:
+    url = load_settings().database_url
+    if not url:
+        raise CommandFailed("DATABASE_URL is not set: use scripts/trunkline, which knows the running instance's")
+    return url
+
+
+def _say(what: str) -> migrations.OnDone:
+    return lambda name: typer.echo(f"{name} {what}")
+
+
+def _finish(done: list[str], field: str, nothing: str, as_json: bool) -> None:
+    if as_json:
+        print_json({field: done})
+    elif not done:
+        typer.echo(nothing)
