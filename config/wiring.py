@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 
-import httpx
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -17,7 +16,7 @@ from redis.exceptions import RedisError
 from config.settings import Settings
 from trunkline.attempt import this_owner
 from trunkline.clients.genesys import AccountLogin, GenesysClient, GenesysLogin
-from trunkline.clients.http import open_client
+from trunkline.clients.http import open_http
 from trunkline.clients.whatsapp import WhatsAppClient
 from trunkline.delivery.intake import Intake
 from trunkline.delivery.ledger import Ledger
@@ -159,8 +158,8 @@ class CellParts:
         self._pool = open_pool(settings.database_url, min_size=1, max_size=4, by_key=True)
         self._redis = open_redis(settings)
         self._sealer = Sealer(settings.sealing_keys)
-        self._client = open_client(settings.trunkline_cloud_timeout_s)
-        self._login = GenesysLogin(self._client, settings.genesys_login_url)
+        self._http = open_http(settings.trunkline_cloud_timeout_s)
+        self._login = GenesysLogin(self._http, settings.genesys_login_url)
         self._epochs = ActivationStore(self._pool)
         self._conversations = ConversationStore(self._pool, self._redis)
         directory = _directory(settings, self._pool)
@@ -191,18 +190,18 @@ class TransformerParts:
     def __init__(self, settings: Settings, name: str, tenants: Tenants) -> None:
         self.incarnation = uuid.uuid4().hex
         self._pool = open_pool(settings.database_url, min_size=1, max_size=4, by_key=True)
-        self._client: httpx.AsyncClient = open_client(settings.trunkline_cloud_timeout_s)
+        self._http = open_http(settings.trunkline_cloud_timeout_s)
         self._publisher = LanePublisher(settings.rabbitmq_url, name, settings.trunkline_queue_type)
         self.consumer = LaneConsumer(settings.rabbitmq_url, name, settings.trunkline_queue_type)
         self.messages = MessageStore(self._pool)
         self.ledger = Ledger(self.messages)
-        genesys = GenesysClient(self._client, settings.genesys_api_url)
+        genesys = GenesysClient(self._http, settings.genesys_api_url)
         self.transformer = Transformer(
             tenants,
             self.ledger,
             {
                 Direction.INBOUND: InboundRoute(genesys),
-                Direction.OUTBOUND: OutboundRoute(WhatsAppClient(self._client, settings.graph_api_url)),
+                Direction.OUTBOUND: OutboundRoute(WhatsAppClient(self._http, settings.graph_api_url)),
                 Direction.STATUS: StatusRoute(genesys, self.messages),
             },
             self._publisher.publish,
@@ -222,7 +221,7 @@ class TransformerParts:
         await self.ledger.idle()
         await self.consumer.close()
         await self._publisher.close()
-        await self._client.aclose()
+        await self._http.close()
         await self._pool.close()
 
 

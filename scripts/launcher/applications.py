@@ -85,7 +85,7 @@ class Ray(Service):
     name = "Ray"
     rank = 2
     ready_within_s = 90.0
-    stop_within_s = 8.0
+    stop_within_s = 6.5
     folder = ROOT
 
     def __init__(self, node: RayNode, environment: Mapping[str, str]) -> None:

@@ -64,11 +64,9 @@ class Home:
             )
 
     def is_running(self) -> bool:
-        """Whether some process holds this home."""
-        held = self._try_lock()
-        if held is not None:
-            os.close(held)
-        return held is None
+        """Whether the instance that wrote the state is alive; without the lock, which a start may want just now."""
+        state = self.state()
+        return bool(state) and processes.start_time(state["pid"]) == state["began"]
 
     def end_leftovers(self) -> None:
         """Wait for the children of a supervisor that was killed, which are stopping by themselves; then kill them."""
@@ -139,6 +137,7 @@ class Home:
         """Write down how this instance is reached and which processes it consists of."""
         state = {
             "pid": os.getpid(),
+            "began": processes.start_time(os.getpid()),
             "urls": dict(urls),
             "environment": dict(environment),
             "children": {name: [pid, processes.start_time(pid)] for name, pid in children.items()},

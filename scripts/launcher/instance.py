@@ -23,8 +23,7 @@ from scripts.launcher.supervisor import Supervisor
 from trunkline.errors import TrunklineError
 from trunkline.stores import migrations
 
-DRAIN_S = 15.0
-DEPLOY_S = 120.0
+DRAIN_S = 14.5
 
 
 @dataclass(frozen=True)
@@ -115,8 +114,9 @@ class Instance:
             self._say("draining")
             try:
                 drain = Task("drain", python("actors.drain"), self._environment)
-                if self._supervisor.run_to_end(drain, DRAIN_S, tend=False) != 0:
-                    self._say(f"not everything was drained; what was left is still queued (log: {self._home.logs})")
+                drain.stop_within_s = 0.5
+                drained = self._supervisor.run_to_end(drain, DRAIN_S, tend=False) == 0
+                self._say("drained" if drained else f"not drained in time, so the queues keep it (log: {drain.name})")
             except StopRequestedError:
                 self._say("stopping at once")
         started = bool(self._supervisor.children)

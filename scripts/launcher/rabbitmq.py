@@ -100,7 +100,6 @@ class RabbitServer(Service):
     """A private broker on loopback, with a user of its own; its management page only when asked for."""
 
     name = "RabbitMQ"
-    stop_within_s = 9.0  # 6 of them are the management page's
 
     def __init__(self, home: Home, programs: Programs, names: NameServer, management: bool) -> None:
         self.port = home.port("rabbitmq")

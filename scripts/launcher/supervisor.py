@@ -53,6 +53,7 @@ class Child:
         self.since = time.monotonic()
         self.due = 0.0
         self._process: subprocess.Popen[bytes] | None = None
+        self._buried = False
 
     @property
     def pid(self) -> int | None:
@@ -78,7 +79,7 @@ class Child:
                 extra_groups=[] if account else None,
                 preexec_fn=partial(processes.die_with, os.getpid(), self.service.stop_signal),
             )
-        self.state, self.late = State.STARTING, ""
+        self.state, self.late, self._buried = State.STARTING, "", False
         self.since = time.monotonic()
 
     def status(self) -> int | None:
@@ -91,9 +92,10 @@ class Child:
             self._process.send_signal(number)
 
     def kill(self) -> None:
-        """Kill the process and whatever is left of its group."""
-        if self._process is None:
+        """Kill the process and whatever is left of its group; once, for its number may be somebody else's later."""
+        if self._process is None or self._buried:
             return
+        self._buried = True
         if not self.service.foreground:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -230,13 +232,13 @@ class Supervisor:
             self.changed()
 
     def _note_end(self, child: Child, status: int) -> None:
+        child.kill()
         child.service.ended()
         if child.service.once and status == 0:
             child.state = State.DONE
             if not child.awaited:
                 self.console.step(f"{child.service.name} is done")
             return
-        child.kill()
         processes.end_orphans(self._pids())
         how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
         self._schedule(child, child.late or how)

@@ -10,6 +10,7 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import itertools
 import json
 import secrets
 import time
@@ -98,7 +99,7 @@ class Load:
             _, customer, number = record["text"].split(" ")
             orders[int(customer)].append(int(number))
         moments = [since_ns, *(record["mono_ns"] for record in mine if record["mono_ns"] > since_ns)]
-        gaps = [later - earlier for earlier, later in zip(moments, moments[1:], strict=False)] if since_ns else []
+        gaps = [later - earlier for earlier, later in itertools.pairwise(moments)] if since_ns else []
         expected = {self._text(customer, number) for customer in range(self.customers) for number in range(self.each)}
         return Verdict(
             lost=sorted(expected - times.keys()),
@@ -131,9 +132,7 @@ class Load:
             await asyncio.sleep(REPEAT_AFTER_S)
         self.taken += 1
 
-    async def _post_once(
-        self, session: aiohttp.ClientSession, path: str, body: bytes, headers: dict[str, str]
-    ) -> int:
+    async def _post_once(self, session: aiohttp.ClientSession, path: str, body: bytes, headers: dict[str, str]) -> int:
         try:
             async with session.post(self._url + path, data=body, headers=headers) as answer:
                 await answer.read()

@@ -170,9 +170,7 @@ class Platform:
     @property
     def default_app(self) -> MetaAppSecrets:
         """The Meta app whose webhooks have the plain path."""
-        return MetaAppSecrets(
-            "default", self.environment["META_APP_SECRET"], self.environment["META_VERIFY_TOKEN"]
-        )
+        return MetaAppSecrets("default", self.environment["META_APP_SECRET"], self.environment["META_VERIFY_TOKEN"])
 
     def rows(self, query: str, *parameters: Any) -> list[dict[str, Any]]:
         """What its database answers."""
@@ -232,9 +230,7 @@ class Platform:
         events: list[dict[str, Any]] = self.sandbox.get("/sandbox/events", params=parameters).json()["events"]
         return events
 
-    def arrived(
-        self, tenant: TenantUnderTest, kind: str, count: int, within_s: float = 15.0
-    ) -> list[dict[str, Any]]:
+    def arrived(self, tenant: TenantUnderTest, kind: str, count: int, within_s: float = 15.0) -> list[dict[str, Any]]:
         """The accepted arrivals of one kind for a tenant, once there are `count`."""
 
         def accepted() -> list[dict[str, Any]]:
@@ -277,9 +273,7 @@ def unmade_tenant(app: MetaAppSecrets | None = None, **changes: Any) -> TenantUn
     body = {
         "tenantId": tenant_id, "name": "Under test", "whatsapp": whatsapp, "genesys": genesys, "settings": UNLIMITED,
     }  # fmt: skip
-    return TenantUnderTest(
-        tenant_id, number, integration, genesys["webhookSecret"], account, {**body, **changes}
-    )
+    return TenantUnderTest(tenant_id, number, integration, genesys["webhookSecret"], account, {**body, **changes})
 
 
 def _title(pid: int) -> str:

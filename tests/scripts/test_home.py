@@ -17,11 +17,19 @@ from scripts.launcher.processes import Account
 
 def test_a_home_is_held_by_one_process_only(tmp_path: Path) -> None:
     first, second = Home(tmp_path), Home(tmp_path)
-    assert not second.is_running()
     first.lock()
-    assert second.is_running()
     with pytest.raises(LauncherError, match="already running"):
         second.lock()
+
+
+def test_an_instance_runs_while_the_process_that_wrote_it_down_lives(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    assert not home.is_running()
+    home.write_state({}, {}, {})
+    assert home.is_running()
+    state = (tmp_path / "state.json").read_text()
+    (tmp_path / "state.json").write_text(state.replace('"began": ', '"began": 1'))
+    assert not home.is_running()
 
 
 def test_keys_are_made_once_and_open_what_they_sealed(tmp_path: Path) -> None:

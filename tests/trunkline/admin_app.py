@@ -71,10 +71,11 @@ class AdminApp:
     )
     now: datetime = NOW
     allow_any_region: bool = False
+    seconds: float = 0.0
 
     def __post_init__(self) -> None:
         self.tenants = TenantStore(self.pool, Sealer([SEALING_KEY]))
-        self.keys = ApiKeyStore(self.pool, self.redis)
+        self.keys = ApiKeyStore(self.pool, self.redis, lambda: self.seconds)
         self.app = build_admin(
             AdminServices(
                 tenants=self.tenants,

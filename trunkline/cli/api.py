@@ -45,6 +45,10 @@ class Router:
             base_url=url, timeout=TIMEOUT_S, trust_env=False, headers={"X-API-Key": key} if key else {}
         )
 
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
     def call(
         self,
         method: str,
@@ -86,8 +90,13 @@ class Router:
 
 
 def router(context: typer.Context) -> Router:
-    """The router that the options or the settings name."""
-    place = context.ensure_object(Place)
+    """The router that the options or the settings name, for as long as the verb runs."""
+    api = _find_router(context.ensure_object(Place))
+    context.call_on_close(api.close)
+    return api
+
+
+def _find_router(place: Place) -> Router:
     if place.url and place.key:
         return Router(place.url, place.key)
     settings = load_settings()

@@ -8,7 +8,7 @@ import typer
 
 from config.settings import load_settings
 from trunkline.cli.api import CommandFailed
-from trunkline.cli.output import Json, print_json, print_table
+from trunkline.cli.output import Json, Yes, confirm, print_json, print_table
 from trunkline.stores import migrations
 
 app = typer.Typer(no_args_is_help=True, help="Bring the database to this version, or back.")
@@ -24,15 +24,14 @@ def migrate_up(as_json: Json = False) -> None:
 @app.command("down")
 def migrate_down(
     count: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 1,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """Roll migrations back; what their tables held is lost."""
     url = _database_url()
-    if not yes:
-        applied = [name for name, is_applied in migrations.status(url) if is_applied]
-        names = ", ".join(applied[-count:][::-1]) or "nothing"
-        typer.confirm(f"Roll back {names}? What their tables hold is lost.", abort=True, err=True)
+    applied = [name for name, is_applied in migrations.status(url) if is_applied]
+    if applied:
+        confirm(f"Roll back {', '.join(applied[-count:][::-1])}? What their tables hold is lost.", yes)
     done = migrations.migrate_down(url, count, on_done=None if as_json else _say("rolled back"))
     _finish(done, "rolledBack", "nothing to do: no migration is applied", as_json)
 

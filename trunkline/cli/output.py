@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ import orjson
 import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 def print_json(value: Any) -> None:
@@ -34,6 +36,16 @@ def print_fields(value: Mapping[str, Any], indent: str = "") -> None:
             print_fields(inner, indent + "  ")
         else:
             typer.echo(f"{indent}{name.ljust(width)}  {_cell(inner)}")
+
+
+def confirm(question: str, yes: bool) -> None:
+    """Go on if the operator says so, at once with `--yes`; nobody is asked where nobody types."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        typer.echo(f"{question} Say so with --yes.", err=True)
+        raise typer.Exit(1)
+    typer.confirm(question, abort=True, err=True)
 
 
 def _heading(name: str) -> str:

@@ -41,12 +41,19 @@ class Way:
     as_json: bool
     delivered_ms: float | None = None
     steps: list[dict[str, Any]] = field(default_factory=list)
+    _told: int = 0
 
     def step(self, ms: float, what: str) -> None:
-        """One step more, told at once."""
+        """One step more; `tell` tells of it."""
         self.steps.append({"ms": round(ms, 1), "step": what})
-        if not self.as_json:
-            typer.echo(f"{ms:8.1f} ms  {what}")
+
+    def tell(self) -> None:
+        """Print the steps that were not told yet, in the order of their times."""
+        self.steps[self._told :] = sorted(self.steps[self._told :], key=lambda step: step["ms"])
+        for step in self.steps[self._told :]:
+            if not self.as_json:
+                typer.echo(f"{step['ms']:8.1f} ms  {step['step']}")
+        self._told = len(self.steps)
 
     def shown(self) -> dict[str, Any]:
         """The way as JSON."""
@@ -60,6 +67,10 @@ class Sandbox:
     def __init__(self, url: str) -> None:
         self._url = url
         self._client = httpx.Client(base_url=url, timeout=TIMEOUT_S, trust_env=False)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
 
     def send(self, order: dict[str, Any]) -> dict[str, Any]:
         """Have somebody write; when and how the webhook was answered."""
@@ -103,6 +114,7 @@ def send(
     given = {"customer": customer.removeprefix("+") if customer else None, "name": name}
     order = {"as": side.value, "tenantId": tenant, "text": text, **{key: v for key, v in given.items() if v}}
     clouds = Sandbox(sandbox.rstrip("/"))
+    context.call_on_close(clouds.close)
     sent = clouds.send(order)
     way = Way(sent["id"], as_json)
     _tell_webhook(way, side, sent)
@@ -110,8 +122,10 @@ def send(
     if arrival is None:
         _tell_whereabouts(router(context), way, tenant)
         raise typer.Exit(1)
+    way.tell()
     if side is Side.AGENT:
         _wait_for_ticks(clouds, sent, arrival, way)
+        way.tell()
     print_json(way.shown()) if as_json else typer.echo(f"delivered in {way.delivered_ms:.0f} ms")
 
 
@@ -121,6 +135,7 @@ def _tell_webhook(way: Way, side: Side, sent: dict[str, Any]) -> None:
     answered = f"answered {sent['status']}" if sent["status"] else "not answered"
     way.step(sent["latencyMs"], f"{answered}{', which will be repeated' if sent['repeating'] else ''}")
     if sent["status"] != 200 and not sent["repeating"]:
+        way.tell()
         raise CommandFailed(f"the router did not take the message: its webhook was {answered}", way.shown())
 
 
@@ -130,7 +145,12 @@ def _wait_for_arrival(clouds: Sandbox, side: Side, sent: dict[str, Any], text: s
     wanted = {"since": sent["since"], **sent["expect"], "kind": kind, "tenantId": sent["tenantId"]}
     deadline = time.monotonic() + DELIVERED_WITHIN_S
     while (left_s := deadline - time.monotonic()) > 0:
-        for event in clouds.wait_for(wanted, left_s):
+        # What has arrived before the webhook was answered is told before the answer.
+        events = clouds.wait_for(wanted, 0)
+        if not events:
+            way.tell()
+            events = clouds.wait_for(wanted, left_s)
+        for event in events:
             wanted["since"] = event["seq"]
             if side is Side.AGENT and event["text"] != text[:LOGGED_TEXT]:
                 continue

@@ -10,14 +10,13 @@ import orjson
 import typer
 
 from trunkline.cli.api import router
-from trunkline.cli.output import Json, print_fields, print_json, print_table
+from trunkline.cli.output import Json, Yes, confirm, print_fields, print_json, print_table
 
 app = typer.Typer(no_args_is_help=True, help="Make, look at and change tenants.")
 
 COLUMNS = ("tenantId", "name", "status", "rateLimit", "dedicated", "createdAt")
 
 TenantId = Annotated[str, typer.Argument(metavar="TENANT", help="The tenant's id.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 FileOption = Annotated[
     Path | None,
     typer.Option("--file", "-f", help="Read the fields from this JSON file, - for standard input; options win."),
@@ -141,8 +140,7 @@ def activate_tenant(context: typer.Context, tenant: TenantId, as_json: Json = Fa
 @app.command("delete")
 def delete_tenant(context: typer.Context, tenant: TenantId, yes: Yes = False, as_json: Json = False) -> None:
     """Delete a tenant: its keys die, what is queued becomes dead letters, its data is kept for its retention."""
-    if not yes:
-        typer.confirm(f"Delete tenant {tenant}? It cannot be brought back.", abort=True, err=True)
+    confirm(f"Delete tenant {tenant}? It cannot be brought back.", yes)
     router(context).call("DELETE", f"/tenants/{tenant}", tenant=tenant)
     print_json({"tenantId": tenant, "status": "deleted"}) if as_json else typer.echo(f"{tenant} is deleted")
 

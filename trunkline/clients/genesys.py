@@ -8,10 +8,9 @@ import time
 from collections.abc import Callable
 from urllib.parse import quote
 
-import httpx
 import orjson
 
-from trunkline.clients.http import post
+from trunkline.clients.http import CloudHttp
 from trunkline.errors import OutcomeUnknown, Unavailable
 from trunkline.protocol.inbound import GenesysPost
 from trunkline.protocol.outcomes import GenesysAccepted, classify_genesys, classify_token
@@ -26,8 +25,8 @@ LOGINS_AT_ONCE = 8
 class GenesysClient:
     """Posts to integrations. `api_url` replaces the host of every region."""
 
-    def __init__(self, client: httpx.AsyncClient, api_url: str) -> None:
-        self._client = client
+    def __init__(self, http: CloudHttp, api_url: str) -> None:
+        self._http = http
         self._api_url = api_url
 
     async def post(self, access: GenesysAccess, message: GenesysPost) -> GenesysAccepted:
@@ -36,15 +35,15 @@ class GenesysClient:
         path = f"/api/v2/conversations/messages/{quote(access.integration_id, safe='')}/inbound/open/{message.resource}"
         query = "?prefetchConversationId=true" if message.resource == "message" else ""
         headers = {"Authorization": f"Bearer {access.access_token}", "Content-Type": "application/json"}
-        answer = await post(self._client, f"{base}{path}{query}", headers, orjson.dumps(message.body))
+        answer = await self._http.post(f"{base}{path}{query}", headers, orjson.dumps(message.body))
         return classify_genesys(answer.status, answer.headers, answer.body)
 
 
 class GenesysLogin:
     """Fetches tokens. `login_url` replaces the host of every region."""
 
-    def __init__(self, client: httpx.AsyncClient, login_url: str, clock: Callable[[], float] = time.time) -> None:
-        self._client = client
+    def __init__(self, http: CloudHttp, login_url: str, clock: Callable[[], float] = time.time) -> None:
+        self._http = http
         self._login_url = login_url
         self._clock = clock
         self._turns = asyncio.Semaphore(LOGINS_AT_ONCE)
@@ -60,7 +59,7 @@ class GenesysLogin:
         async with self._turns:
             asked_at = self._clock()
             try:
-                answer = await post(self._client, f"{base}/oauth/token", headers, b"grant_type=client_credentials")
+                answer = await self._http.post(f"{base}/oauth/token", headers, b"grant_type=client_credentials")
             except OutcomeUnknown as error:
                 raise Unavailable(error.detail) from error  # a token that was made in vain harms nobody
         grant = classify_token(answer.status, answer.headers, answer.body)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
-import httpx
 import orjson
 
-from trunkline.clients.http import post
+from trunkline.clients.http import CloudHttp
 from trunkline.protocol.outcomes import classify_whatsapp
 from trunkline.tenancy.tenant import WhatsAppAccess
 
@@ -16,13 +15,13 @@ from trunkline.tenancy.tenant import WhatsAppAccess
 class WhatsAppClient:
     """Sends from numbers; `graph_api_url` has the version in it."""
 
-    def __init__(self, client: httpx.AsyncClient, graph_api_url: str) -> None:
-        self._client = client
+    def __init__(self, http: CloudHttp, graph_api_url: str) -> None:
+        self._http = http
         self._graph_api_url = graph_api_url
 
     async def send(self, access: WhatsAppAccess, body: dict[str, Any]) -> str:
         """Send one message and return its wamid; raises what the answer means for it."""
         url = f"{self._graph_api_url}/{quote(access.phone_number_id, safe='')}/messages"
         headers = {"Authorization": f"Bearer {access.access_token}", "Content-Type": "application/json"}
-        answer = await post(self._client, url, headers, orjson.dumps(body))
+        answer = await self._http.post(url, headers, orjson.dumps(body))
         return classify_whatsapp(answer.status, answer.headers, answer.body)

@@ -334,7 +334,7 @@ def _genesys_id(envelope: Envelope, accepted: Accepted) -> str | None:
 def _facts(envelope: Envelope) -> dict[str, str]:
     return {
         "tenant": envelope.tenant_id,
-        "message": envelope.message_id,
+        "envelope": envelope.message_id,
         "direction": envelope.direction.value,
         "external": envelope.external_id,
     }

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic.alias_generators import to_camel
+
 from trunkline.tenancy.history import DeadLetter, Event, Message, MessageFacts
 
 _CLOUD = {"inbound": "Genesys Cloud", "outbound": "WhatsApp", "status": "Genesys Cloud"}
@@ -47,6 +49,9 @@ _ADVICE_FOR_DEAD = {
     "poison": "The message breaks its transformer: report it as a bug, with this trace.",
     "tenant_deleted": "The tenant was deleted while this waited.",
 }
+
+
+_NAMES = {"wait_s": "waitSeconds", "retry_after_s": "retryAfterSeconds"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +106,7 @@ def _trace_of_stray(letter: DeadLetter, events: list[Event]) -> Trace:
         direction=letter.direction,
         state="dead",
         steps=[
-            *({"at": _iso(event.at), "step": event.event, **event.detail} for event in events),
+            *({"at": _iso(event.at), "step": event.event, **_facts(event)} for event in events),
             {"at": _iso(letter.created_at), "step": "dead", "reason": letter.reason, "answer": letter.answer},
         ],
         attempts=[_attempt(event) for event in events if event.attempt_id is not None],
@@ -114,7 +119,7 @@ def _trace_of_stray(letter: DeadLetter, events: list[Event]) -> Trace:
 
 def _steps(message: Message, events: list[Event], letter: DeadLetter | None) -> list[dict[str, Any]]:
     steps: list[dict[str, Any]] = [{"at": _iso(message.accepted_at), "step": "received"}]
-    steps += [{"at": _iso(event.at), "step": event.event, **event.detail} for event in events]
+    steps += [{"at": _iso(event.at), "step": event.event, **_facts(event)} for event in events]
     if message.status not in ("received", steps[-1]["step"]):
         steps.append({"at": _iso(message.updated_at), "step": message.status})
     if letter is not None:
@@ -123,7 +128,7 @@ def _steps(message: Message, events: list[Event], letter: DeadLetter | None) -> 
 
 
 def _attempt(event: Event) -> dict[str, Any]:
-    return {"at": _iso(event.at), "outcome": event.event, "attemptId": event.attempt_id, **event.detail}
+    return {"at": _iso(event.at), "outcome": event.event, "attemptId": event.attempt_id, **_facts(event)}
 
 
 def _waiting_for(message: Message, facts: MessageFacts) -> str | None:
@@ -145,6 +150,11 @@ def _advice(message: Message, facts: MessageFacts) -> str | None:
     if message.status == "waiting" and facts.events:
         return _ADVICE_AFTER.get(facts.events[-1].event, _ADVICE["waiting"])
     return _ADVICE.get(message.status)
+
+
+def _facts(event: Event) -> dict[str, Any]:
+    """What an event tells beside its name, under the names that the API uses."""
+    return {_NAMES.get(name) or to_camel(name): value for name, value in event.detail.items() if value is not None}
 
 
 def _iso(moment: datetime) -> str:

@@ -57,10 +57,16 @@ def test_a_plain_delivery_is_told_by_its_row() -> None:
 
 
 def test_each_attempt_is_told_with_its_outcome() -> None:
-    events = [_event("retry", error="503", wait_s=1.5), _event("repeated")]
+    events = [_event("retry", error="503", wait_s=1.5, code=None), _event("repeated")]
     trace = trace_of(MessageFacts(MESSAGE, None, "active", events))
     assert [attempt["outcome"] for attempt in trace.attempts] == ["retry", "repeated"]
-    assert trace.attempts[0]["error"] == "503"
+    assert trace.attempts[0] == {
+        "at": "2026-11-23T12:00:01.000Z",
+        "outcome": "retry",
+        "attemptId": "a1",
+        "error": "503",
+        "waitSeconds": 1.5,
+    }
     assert [step["step"] for step in trace.steps] == ["received", "retry", "repeated", "delivered"]
 
 

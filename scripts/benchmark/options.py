@@ -1,0 +1,94 @@
+"""What was asked for on the command line."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+DESCRIPTION = """\
+Measures the platform end to end, against the same work done by one plain asyncio process without Ray.
+"""
+EPILOG = """\
+Each round starts the platform as scripts/run does (private durable stores, the sandbox as both clouds), in a temporary
+folder, and sends signed webhooks from a process of its own: inbound flat out, inbound at 50 and at 100 messages a
+second, outbound flat out. Then it does the same, inbound only, to the yardstick. The figures are medians over the
+rounds, and sums of what was lost, doubled, reordered or refused.
+
+All of it happens on this machine, on loopback: clouds, stores, load and platform share its cores. Other work on it
+shows in the figures. Three rounds take about six minutes. Ctrl-C stops everything and leaves nothing.
+
+The result is printed, and kept as JSON in bench-results/. Exit status: 0 if nothing was lost, doubled, reordered or
+refused, 1 otherwise, 2 for a wrong command line, 130 when interrupted.
+"""
+
+
+@dataclass(frozen=True)
+class Options:
+    """The size of the measurement, and where its result goes."""
+
+    rounds: int = 3
+    messages: int = 4000
+    customers: int = 200
+    tenants: int = 5
+    connections: int = 64
+    pace_s: float = 10.0
+    json_file: Path | None = None
+    write_docs: bool = False
+
+
+def parse(arguments: list[str]) -> Options:
+    """The options; exits with a message where they are wrong."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--rounds", type=_whole(1, 9), default=3, metavar="N", help="rounds (default 3, at most 9)")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="one short round: at most 1,500 messages flat out, 4 s at each rate; a first look, not a result",
+    )
+    parser.add_argument(
+        "--messages", type=_whole(100, 50_000), default=4000, metavar="N", help="messages flat out (default 4000)"
+    )
+    parser.add_argument(
+        "--customers", type=_whole(1, 5_000), default=200, metavar="N", help="customers who write them (default 200)"
+    )
+    parser.add_argument(
+        "--tenants", type=_whole(1, 50), default=5, metavar="N", help="tenants they write to (default 5)"
+    )
+    parser.add_argument(
+        "--connections", type=_whole(1, 256), default=64, metavar="N", help="connections of the load (default 64)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there as well")
+    parser.add_argument(
+        "--write-docs", action="store_true", help="put the result into docs/performance.md, between its markers"
+    )
+    given = parser.parse_args(arguments)
+    return Options(
+        rounds=1 if given.quick else given.rounds,
+        messages=min(given.messages, 1500) if given.quick else given.messages,
+        customers=given.customers,
+        tenants=given.tenants,
+        connections=given.connections,
+        pace_s=4.0 if given.quick else 10.0,
+        json_file=given.json,
+        write_docs=given.write_docs,
+    )
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    def whole(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+        if not least <= number <= most:
+            raise argparse.ArgumentTypeError(f"{number} is not between {least} and {most}")
+        return number
+
+    return whole

@@ -1,0 +1,82 @@
+"""The tenants of a run: accounts in the simulated clouds and, on the platform, tenants whose limits are lifted."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+
+import httpx
+
+from sandbox.accounts import Account, GenesysAccount, Limits
+
+GRANTED = 1_000_000
+TIMEOUT_S = 15.0
+
+
+class SetUpFailed(Exception):
+    """A tenant could not be made."""
+
+
+def new_accounts(number: int) -> tuple[Account, ...]:
+    """Accounts that nobody else has."""
+    return tuple(_new_account(f"bench-{position}-{secrets.token_hex(3)}") for position in range(number))
+
+
+def register(accounts: Sequence[Account], sandbox_url: str) -> None:
+    """Make the accounts in the simulated clouds, which report no statuses: only messages are measured."""
+    with httpx.Client(base_url=sandbox_url, timeout=TIMEOUT_S, trust_env=False) as sandbox:
+        _expect(sandbox.post("/sandbox/accounts", json=[each.model_dump(by_alias=True) for each in accounts]))
+        _expect(sandbox.post("/sandbox/faults", json={"cloud": "meta", "statuses": "off"}))
+
+
+def create(accounts: Sequence[Account], router_url: str, admin_key: str) -> None:
+    """Make a tenant of the platform for each account."""
+    headers = {"X-API-Key": admin_key}
+    with httpx.Client(base_url=router_url, headers=headers, timeout=TIMEOUT_S, trust_env=False) as api:
+        for account in accounts:
+            _expect(api.post("/tenants", json=_tenant(account)), 201)
+
+
+def _new_account(tenant_id: str) -> Account:
+    return Account(
+        tenant_id=tenant_id,
+        phone_number_id=str(secrets.randbits(50) + 10**15),
+        waba_id=str(secrets.randbits(50) + 10**15),
+        access_token=secrets.token_urlsafe(24),
+        genesys=GenesysAccount(
+            client_id=secrets.token_hex(16),
+            client_secret=secrets.token_urlsafe(24),
+            integration_id=secrets.token_hex(16),
+            webhook_secret=secrets.token_urlsafe(24),
+        ),
+        limits=Limits(
+            genesys_requests_per_minute=GRANTED,
+            whatsapp_messages_per_second=GRANTED,
+            person_messages_per_minute=GRANTED,
+            person_burst=GRANTED,
+        ),
+    )
+
+
+def _tenant(account: Account) -> dict[str, object]:
+    shown = account.model_dump(by_alias=True)
+    whatsapp = ("phoneNumberId", "wabaId", "displayPhoneNumber", "accessToken")
+    genesys = ("clientId", "clientSecret", "integrationId", "webhookSecret")
+    return {
+        "tenantId": account.tenant_id,
+        "name": account.tenant_id,
+        "whatsapp": {name: shown[name] for name in whatsapp},
+        "genesys": {name: shown["genesys"][name] for name in genesys},
+        "settings": {
+            "genesysRequestsPerMinute": GRANTED,
+            "whatsappMessagesPerSecond": GRANTED,
+            "whatsappPersonMessagesPerMinute": GRANTED,
+            "whatsappPersonBurst": GRANTED,
+        },
+    }
+
+
+def _expect(answer: httpx.Response, *statuses: int) -> None:
+    if answer.status_code not in (statuses or (200, 201)):
+        request = answer.request
+        raise SetUpFailed(f"{request.method} {request.url} answered {answer.status_code}: {answer.text[:300]}")

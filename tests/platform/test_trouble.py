@@ -1,0 +1,111 @@
+"""Clouds that fail or refuse: what waits, waits in order; what is given up does not stop the rest."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import time
+from typing import Any
+
+import pytest
+
+from tests.platform.load import Load, genesys_webhook, sign_as_genesys
+from tests.platform.platform import Platform, unmade_tenant, until
+
+pytestmark = pytest.mark.ray
+
+CUSTOMER = "447700900123"
+
+
+def texts(events: list[dict[str, Any]]) -> list[str]:
+    return [event["text"] for event in events]
+
+
+def test_wrong_credentials_hold_the_queue_which_resumes_by_itself_once_they_are_right(platform: Platform) -> None:
+    tenant = unmade_tenant()
+    platform.register(tenant)
+    right = tenant.body["genesys"]
+    wrong = {**tenant.body, "genesys": {**right, "clientSecret": "not-the-secret"}}
+    assert platform.api.post("/tenants", json=wrong).status_code == 201
+    for number in range(3):
+        platform.send(tenant, "customer", CUSTOMER, f"question {number}")
+
+    def held() -> bool:
+        lanes = platform.api.get(f"/tenants/{tenant.tenant_id}/status").json()["lanes"]
+        return any("refuses the credentials" in (lane["held"] or "") for lane in lanes.values())
+
+    until(held, 10.0, "the lane held")
+    answer = platform.api.get("/auth/token", headers={"X-Tenant-ID": tenant.tenant_id})
+    assert (answer.status_code, answer.json()["error"]) == (502, "Failed to obtain OAuth token")
+    assert "authentication failed" in answer.text  # the cloud's own words
+    assert platform.events(tenant, "genesys_message") == []
+
+    assert platform.api.put(f"/tenants/{tenant.tenant_id}/credentials/genesys", json=right).status_code == 200
+    arrived = platform.arrived(tenant, "genesys_message", 3, within_s=10.0)
+    assert texts(arrived) == [f"question {number}" for number in range(3)]
+
+
+async def test_messages_outlast_a_cloud_that_answers_500_and_keep_their_order(faults: Platform) -> None:
+    tenant = faults.new_tenant()
+    load = Load(faults.url, tenant, "inbound", faults.default_app.app_secret, customers=10, each=4)
+    since = faults.last_seq()
+    faults.fault(cloud="genesys", tenantId=tenant.tenant_id, kind="genesys_message", fail_status=500, fail_for_s=2)
+    await load.post()
+    deadline = time.monotonic() + 20
+    while load.judge(faults.records(load.kind, since)).lost:
+        assert time.monotonic() < deadline, "some never arrived"
+        await asyncio.sleep(0.1)
+    verdict = load.judge(faults.records(load.kind, since))
+    assert (verdict.doubled, verdict.reordered) == ([], [])
+    refused = [each for each in faults.records(load.kind, since) if each["status"] == 500]
+    assert refused  # else nothing was tested
+
+
+def test_a_message_that_genesys_rejects_becomes_a_dead_letter_and_the_next_ones_go_on(faults: Platform) -> None:
+    tenant = faults.new_tenant()
+    faults.fault(cloud="genesys", tenantId=tenant.tenant_id, kind="genesys_message", fail_status=400, fail_count=1)
+    bad = platform_send_in_order(faults, tenant, ["bad", "good", "better"])[0]
+    assert texts(faults.arrived(tenant, "genesys_message", 2)) == ["good", "better"]
+    mine = {"X-API-Key": tenant.api_key}
+    (letter,) = faults.api.get("/dead-letters", headers=mine).json()["deadLetters"]
+    assert (letter["wamid"], letter["reason"], letter["direction"]) == (bad, "rejected", "inbound")
+    assert "400" in letter["answer"]
+
+
+def platform_send_in_order(platform: Platform, tenant: Any, words: list[str]) -> list[str]:
+    """Ids of a customer's messages, sent one after the other."""
+    return [platform.send(tenant, "customer", CUSTOMER, word)["id"] for word in words]
+
+
+def test_an_agents_message_that_cannot_be_shown_fails_in_words_and_the_next_one_goes_on(platform: Platform) -> None:
+    tenant = platform.new_tenant()
+    message_id = secrets.token_hex(16)
+    body = json.loads(genesys_webhook(tenant, CUSTOMER, message_id, ""))
+    body |= {"type": "Structured", "content": [{"contentType": "Form", "form": {}}]}
+    raw = json.dumps(body).encode()
+    headers = {"X-Hub-Signature-256": sign_as_genesys(tenant.webhook_secret, raw)}
+    assert platform.api.post("/webhook/genesys", content=raw, headers=headers).status_code == 200
+    platform.send(tenant, "agent", CUSTOMER, "in plain words")
+
+    assert texts(platform.arrived(tenant, "graph_send", 1)) == ["in plain words"]
+    receipts = [json.loads(event["body"]) for event in platform.arrived(tenant, "genesys_receipt", 2)]
+    (failed,) = [receipt for receipt in receipts if receipt["id"] == message_id]
+    assert (failed["status"], failed["reasons"][0]["code"]) == ("Failed", "UnsupportedMessage")
+    (letter,) = platform.api.get("/dead-letters", headers={"X-API-Key": tenant.api_key}).json()["deadLetters"]
+    assert (letter["genesysId"], letter["reason"]) == (message_id, "unsupported")
+
+
+def test_a_message_that_whatsapp_rejects_fails_in_words_and_the_next_one_goes_on(faults: Platform) -> None:
+    tenant = faults.new_tenant()
+    faults.fault(
+        cloud="meta", tenantId=tenant.tenant_id, kind="graph_send", fail_status=400, fail_code=131026, fail_count=1
+    )
+    bad = faults.send(tenant, "agent", CUSTOMER, "bad")["id"]
+    faults.send(tenant, "agent", CUSTOMER, "good")
+    assert texts(faults.arrived(tenant, "graph_send", 1)) == ["good"]
+    receipts = [json.loads(event["body"]) for event in faults.arrived(tenant, "genesys_receipt", 2)]
+    (failed,) = [receipt for receipt in receipts if receipt["id"] == bad]
+    assert (failed["status"], failed["reasons"][0]["code"]) == ("Failed", "InvalidDestination")
+    (letter,) = faults.api.get("/dead-letters", headers={"X-API-Key": tenant.api_key}).json()["deadLetters"]
+    assert (letter["genesysId"], letter["reason"]) == (bad, "rejected")
