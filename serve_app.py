@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from typing import Any
 
 from ray import serve
 
@@ -19,44 +19,31 @@ log = logging.getLogger(__name__)
 
 # Serve's default of 5 would make a burst of webhooks wait in the proxy.
 CALLS_AT_ONCE = 1000
+LOOK_EVERY_S = 2.0
 REPLICA = {"num_cpus": 0}
 # A supervisor that was killed is started anew by Ray, but supervises only once somebody asks it to.
 SUPERVISOR_CHECK_S = 2.0
 
 
 class SupervisedWebhooks(WebhookParts):
-    """Webhooks, on replicas that see that the supervisor runs."""
-
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(settings)
-        self._seeing: asyncio.Task[None] | None = None
+    """Webhooks, on replicas that see that the supervisor runs: a restarted one supervises only when called."""
 
     async def start(self) -> None:
-        """Connect, and keep the supervisor running from now on."""
+        """Connect, and begin to look after the supervisor."""
         await super().start()
-        self._seeing = asyncio.create_task(_keep_supervisor_running())
+        self._looking = asyncio.create_task(self._look_after_supervisor())
 
     async def close(self) -> None:
-        """Leave the supervisor to the other replicas, record what was accepted, and disconnect."""
-        if self._seeing is not None:
-            self._seeing.cancel()
+        """Look after nothing any more, and disconnect."""
+        self._looking.cancel()
         await super().close()
 
-
-async def _keep_supervisor_running() -> None:
-    supervisor: Any = None
-    while True:
-        try:
-            # Looking it up blocks for as long as Ray's head is away; webhooks must not wait for that.
-            supervisor = supervisor or await asyncio.to_thread(directory.supervisor)
-            await directory.answer(supervisor.ensure_running.remote(), directory.SUPERVISOR)
-        except Unavailable as error:
-            log.info("supervisor.unreachable", extra={"error": str(error)})
-            supervisor = None
-        except Exception:  # whatever it was, to give up would leave the lanes without a reader
-            log.exception("supervisor.not_running")
-            supervisor = None
-        await asyncio.sleep(SUPERVISOR_CHECK_S)
+    async def _look_after_supervisor(self) -> None:
+        while True:
+            with contextlib.suppress(Unavailable):
+                calling = directory.supervisor().ensure_running.remote()
+                await directory.answer(calling, directory.SUPERVISOR)
+            await asyncio.sleep(LOOK_EVERY_S)
 
 
 def build_admin_parts(settings: Settings) -> AdminParts:

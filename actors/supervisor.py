@@ -46,18 +46,19 @@ class SupervisorActor:
         self._dedicated: dict[str, bool] = {}
 
     async def ensure_running(self) -> None:
-        """Start supervising; returns when every cell and transformer of ours answers."""
+        """Supervise, if that is not being done already; returns once every cell and transformer has been called."""
         parts = await self._parts.get()
         async with self._turn:
-            if not self._tasks:
-                parts.directory.on_change = self._tenant_changed
-                for name in self._transformers():
-                    self._assignments.add_member(name, name.split(":")[1], time.monotonic())
-                self._tasks = [
-                    asyncio.create_task(self._supervise()),
-                    asyncio.create_task(self._sweep_regularly(parts)),
-                    asyncio.create_task(self._read_wakeups(parts)),
-                ]
+            if self._tasks or self._draining:
+                return
+            parts.directory.on_change = self._tenant_changed
+            for name in self._transformers():
+                self._assignments.add_member(name, name.split(":")[1], time.monotonic())
+            self._tasks = [
+                asyncio.create_task(self._supervise()),
+                asyncio.create_task(self._sweep_regularly(parts)),
+                asyncio.create_task(self._read_wakeups(parts)),
+            ]
         await self._call_all_cells()
         await self._round()
 

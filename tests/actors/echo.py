@@ -1,11 +1,10 @@
-"""A smallest raw ASGI application on Serve, deployed when this is run as a program."""
+"""A smallest raw ASGI application on Serve."""
 
 from __future__ import annotations
 
 import json
 import logging
 import os
-import sys
 from typing import Any
 
 import ray
@@ -39,11 +38,7 @@ deployment: serve.Deployment = serve.deployment(name="echo", ray_actor_options={
 
 
 def main(address: str, port: int) -> None:
-    """Serve it below /echo."""
+    """Serve it below /echo, from a process of one's own."""
     ray.init(address=address, namespace="test", log_to_driver=False, logging_level=logging.WARNING)
     serve.start(http_options={"host": "127.0.0.1", "port": port}, proxy_location="HeadOnly")
     serve.run(deployment.bind(), name="echo", route_prefix="/echo")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))

@@ -64,7 +64,7 @@ def running() -> Iterator[Running]:
         )
     try:
         _wait_until(node.ready, 60)
-        deploy = [sys.executable, "-m", "tests.actors.echo", node.address, str(port)]
+        deploy = [sys.executable, "-c", f"from tests.actors import echo; echo.main({node.address!r}, {port})"]
         subprocess.run(deploy, cwd=ROOT, env=environment, check=True, timeout=90)
         yield Running(node, parent, port)
     finally:
@@ -95,17 +95,6 @@ def test_the_folders_of_the_node_and_its_token_are_private(running: Running) -> 
     assert Path(environment["RAY_AUTH_TOKEN_PATH"]).stat().st_mode & 0o777 == 0o600
     assert running.node.home.stat().st_mode & 0o777 == 0o700
     assert sockets.stat().st_mode & 0o777 == 0o700
-
-
-def test_a_driver_without_the_token_is_refused(running: Running) -> None:
-    join = f"import ray; ray.init(address={running.node.address!r})"
-    environment = {**os.environ, **running.node.environment()}
-    environment["RAY_AUTH_MODE"] = "disabled"
-
-    refused = subprocess.run([sys.executable, "-c", join], env=environment, capture_output=True, timeout=60)
-
-    assert refused.returncode != 0
-    assert b"InvalidAuthToken" in refused.stderr or b"AuthenticationError" in refused.stderr
 
 
 def test_requests_are_answered_while_the_actor_that_keeps_haproxy_is_replaced(running: Running) -> None:

@@ -14,6 +14,7 @@ from trunkline.errors import OutcomeUnknown, Unavailable
 
 # Below the 60 s after which load balancers close idle connections: a request must not meet a closing one.
 KEEPALIVE_S = 15.0
+USER_AGENT = "Trunkline"
 CONNECT_TIMEOUT_S = 5.0
 CONNECTIONS_LIMIT = 1000
 
@@ -30,8 +31,8 @@ class Answer:
 class CloudHttp:
     """Calls on one transport, for one process and event loop.
 
-    Requests go straight to the transport: redirects, cookies and proxies, for which `httpx.AsyncClient` spends more than
-    half of a call's time, have no place between us and the clouds.
+    Requests go straight to the transport: redirects, cookies and proxies, for which `httpx.AsyncClient` spends more
+    than half of a call's time, have no place between us and the clouds.
     """
 
     def __init__(self, transport: httpx.AsyncBaseTransport, timeout_s: float) -> None:
@@ -45,7 +46,13 @@ class CloudHttp:
         Raises Unavailable when the request certainly did not leave, OutcomeUnknown when it may have.
         """
         try:
-            request = httpx.Request("POST", _parsed(url), headers=headers, content=content, extensions=self._extensions)
+            request = httpx.Request(
+                "POST",
+                _parsed(url),
+                headers={**headers, "User-Agent": USER_AGENT},
+                content=content,
+                extensions=self._extensions,
+            )
             response = await self._transport.handle_async_request(request)
             try:
                 body = await response.aread()
