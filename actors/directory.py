@@ -6,6 +6,7 @@ The actors' classes are imported where one is made, since they find each other t
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
@@ -33,6 +34,9 @@ OPTIONS: dict[str, Any] = {
 
 Result = TypeVar("Result")
 
+# Actors found before, by name; one that cannot be reached is looked up anew, in case another has taken its name.
+_handles: dict[str, Any] = {}
+
 
 def supervisor() -> Any:
     """The supervisor, started first if need be."""
@@ -56,7 +60,15 @@ def cell(name: str) -> Any:
 
 
 def _actor(cls: type, name: str) -> Any:
-    return ray.remote(cls).options(name=name, **OPTIONS).remote(name)
+    handle = _handles.get(name)
+    if handle is None:
+        handle = _handles[name] = _remote(cls).options(name=name, **OPTIONS).remote(name)
+    return handle
+
+
+@functools.cache
+def _remote(cls: type) -> Any:
+    return ray.remote(cls)
 
 
 def transformer_name(pool: str, number: int) -> str:
@@ -72,17 +84,18 @@ def cell_name(tenant_id: str, *, dedicated: bool, cells: int) -> str:
     return max(names, key=lambda name: hashlib.blake2b(f"{name}/{tenant_id}".encode(), digest_size=8).digest())
 
 
-async def answer(reference: Awaitable[Result], what: str, timeout_s: float = CALL_TIMEOUT_S) -> Result:
-    """What an actor answered; raises Unavailable when it cannot be reached in time, else what the actor raised."""
+async def answer(reference: Awaitable[Result], name: str, timeout_s: float = CALL_TIMEOUT_S) -> Result:
+    """What the actor `name` answered; raises Unavailable when it cannot be reached in time, else what it raised."""
     try:
         return await asyncio.wait_for(_awaitable(reference), timeout_s)
     except TimeoutError as error:
-        raise Unavailable(f"{what} did not answer within {timeout_s:g} s") from error
+        raise Unavailable(f"{name} did not answer within {timeout_s:g} s") from error
     except RayError as error:
         cause = getattr(error, "cause", None)
         if isinstance(cause, Exception) and not isinstance(cause, RayError):
             raise cause from None
-        raise Unavailable(f"{what} cannot be reached: {type(error).__name__}") from error
+        _handles.pop(name, None)
+        raise Unavailable(f"{name} cannot be reached: {type(error).__name__}") from error
 
 
 async def _awaitable(reference: Awaitable[Result]) -> Result:
@@ -97,7 +110,6 @@ class CellTenants:
 
     def __init__(self, cell_of: Callable[[str], str]) -> None:
         self._cell_of = cell_of
-        self._handles: dict[str, Any] = {}
         self._groups: dict[str, Grouped[tuple[str, Ask], Passage | Held | Gone]] = {}
 
     async def admit(self, tenant_id: str, ask: Ask) -> Passage | Held | Gone:
@@ -142,22 +154,8 @@ class CellTenants:
     async def _admit_group(
         self, name: str, asks: Sequence[tuple[str, Ask]]
     ) -> Sequence[Passage | Held | Gone | Exception]:
-        try:
-            return await answer(self._handle(name).admit.remote(list(asks)), name)
-        except Unavailable:
-            self._handles.pop(name, None)
-            raise
+        return await answer(cell(name).admit.remote(list(asks)), name)
 
     async def _call(self, tenant_id: str, method: str, *arguments: Any) -> Any:
         name = self._cell_of(tenant_id)
-        try:
-            return await answer(getattr(self._handle(name), method).remote(*arguments), name)
-        except Unavailable:
-            self._handles.pop(name, None)
-            raise
-
-    def _handle(self, name: str) -> Any:
-        handle = self._handles.get(name)
-        if handle is None:
-            handle = self._handles[name] = cell(name)
-        return handle
+        return await answer(getattr(cell(name), method).remote(*arguments), name)

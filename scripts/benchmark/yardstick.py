@@ -29,8 +29,6 @@ from pydantic import TypeAdapter
 from config.settings import Settings, load_settings
 from sandbox.accounts import Account
 from scripts.launcher.ports import LOOPBACK
-from trunkline.clients.genesys import GenesysLogin
-from trunkline.clients.http import open_client
 from trunkline.delivery.meta_webhook import read_elements
 from trunkline.delivery.webhook_json import read_json
 from trunkline.envelope import Direction, Envelope, message_id_for
@@ -41,7 +39,6 @@ from trunkline.lanes.topology import Lane
 from trunkline.protocol.inbound import convert_inbound
 from trunkline.protocol.signatures import meta_signature_is_valid
 from trunkline.stores.database import open_pool
-from trunkline.tenancy.record import GenesysAccount, Secret
 
 ROWS_AT_ONCE = 500
 ACCOUNTS = TypeAdapter(tuple[Account, ...])
@@ -85,12 +82,12 @@ class Yardstick:
         await self._pool.open()
         async with self._pool.connection() as connection:
             await connection.execute(_TABLE)
-        await self._fetch_tokens()
         self._publisher.start()
         self._consumer.start()
         await self._publisher.wait_ready()
         connector = aiohttp.TCPConnector(limit=1000)
         async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as self._http:
+            await self._fetch_tokens()
             for tenant in self._by_tenant:
                 lane = Lane(tenant, Direction.INBOUND)
                 await self._consumer.subscribe(lane, self._settings.trunkline_prefetch, self._receive, self._lost)
@@ -183,11 +180,14 @@ class Yardstick:
         os._exit(1)
 
     async def _fetch_tokens(self) -> None:
-        async with open_client(self._settings.trunkline_cloud_timeout_s) as client:
-            login = GenesysLogin(client, self._settings.genesys_login_url)
-            for tenant, account in self._by_tenant.items():
-                token = await login.fetch(_genesys_account(account, self._settings.genesys_region))
-                self._tokens[tenant] = token.access_token.reveal()
+        for tenant, account in self._by_tenant.items():
+            client = aiohttp.BasicAuth(account.genesys.client_id, account.genesys.client_secret)
+            form = {"grant_type": "client_credentials"}
+            async with self._http.post(
+                f"{self._settings.genesys_login_url}/oauth/token", data=form, auth=client
+            ) as got:
+                got.raise_for_status()
+                self._tokens[tenant] = (await got.json())["access_token"]
 
 
 def _envelope(account: Account, message: Any, contact: dict[str, Any] | None) -> Envelope:
@@ -202,12 +202,6 @@ def _envelope(account: Account, message: Any, contact: dict[str, Any] | None) ->
         accepted_at=time.time(),
         payload={"phoneNumberId": number, "message": message, "contact": contact},
     )
-
-
-def _genesys_account(account: Account, region: str) -> GenesysAccount:
-    given = account.genesys
-    secret, webhook_secret = Secret(given.client_secret), Secret(given.webhook_secret)
-    return GenesysAccount(region, given.client_id, secret, given.integration_id, webhook_secret)
 
 
 def _ack(delivery: Delivery, stored: asyncio.Future[None]) -> None:

@@ -116,7 +116,8 @@ class Instance:
                 drain = Task("drain", python("actors.drain"), self._environment)
                 drain.stop_within_s = 0.5
                 drained = self._supervisor.run_to_end(drain, DRAIN_S, tend=False) == 0
-                self._say("drained" if drained else f"not drained in time, so the queues keep it (log: {drain.name})")
+                log = self._home.logs / "drain.log"
+                self._say("drained" if drained else f"not drained; what was under way is still queued (log: {log})")
             except StopRequestedError:
                 self._say("stopping at once")
         started = bool(self._supervisor.children)

@@ -15,7 +15,7 @@ import json
 import secrets
 import time
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -89,8 +89,8 @@ class Load:
             while self.taken < share * self.total:
                 await asyncio.sleep(0.01)
 
-    def judge(self, records: Sequence[dict[str, Any]], since_ns: int = 0) -> Verdict:
-        """Compare with what arrived; gaps are counted from `since_ns` (monotonic)."""
+    def judge(self, records: Sequence[dict[str, Any]], since_ns: int = 0, without: Collection[str] = ()) -> Verdict:
+        """Compare with what arrived; gaps are counted from `since_ns` (monotonic), `without` these customers."""
         mine = [record for record in records if record["status"] == 200 and record["text"].startswith(self.run_id)]
         mine.sort(key=lambda record: int(record["seq"]))
         times: Counter[str] = Counter(record["text"] for record in mine)
@@ -98,7 +98,15 @@ class Load:
         for record in mine:
             _, customer, number = record["text"].split(" ")
             orders[int(customer)].append(int(number))
-        moments = [since_ns, *(record["mono_ns"] for record in mine if record["mono_ns"] > since_ns)]
+        patient = {customer for customer in range(self.customers) if _identity(customer) in without}
+        moments = [
+            since_ns,
+            *(
+                record["mono_ns"]
+                for record in mine
+                if record["mono_ns"] > since_ns and int(record["text"].split(" ")[1]) not in patient
+            ),
+        ]
         gaps = [later - earlier for earlier, later in itertools.pairwise(moments)] if since_ns else []
         expected = {self._text(customer, number) for customer in range(self.customers) for number in range(self.each)}
         return Verdict(
@@ -116,7 +124,7 @@ class Load:
         for number in range(self.each):
             for customer in customers:
                 await self._pace()
-                await self._post_until_taken(session, self._text(customer, number), f"4477{customer:08d}")
+                await self._post_until_taken(session, self._text(customer, number), _identity(customer))
 
     async def _pace(self) -> None:
         slot = max(self._next_at, time.monotonic())
@@ -152,6 +160,10 @@ class Load:
             return "/webhook/whatsapp", body, sign_as_meta(self._app_secret, body)
         body = genesys_webhook(self.tenant, customer, message_id, text)
         return "/webhook/genesys", body, sign_as_genesys(self.tenant.webhook_secret, body)
+
+
+def _identity(customer: int) -> str:
+    return f"4477{customer:08d}"
 
 
 def meta_webhook(tenant: TenantUnderTest, messages: Sequence[tuple[str, str, str]]) -> bytes:

@@ -50,7 +50,6 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_worker_killed_in_a_run_loses_and_reorders_nothing(faults: Platform, kind: str) -> None:
     tenant = faults.new_tenant()
-    faults.fault(cloud="meta", tenantId=tenant.tenant_id, statuses="off")
     faults.fault(tenantId=tenant.tenant_id, latency_ms=40)  # so that calls are in flight whenever the kill comes
     secret = faults.default_app.app_secret
     loads = [
@@ -69,7 +68,8 @@ async def test_a_worker_killed_in_a_run_loses_and_reorders_nothing(faults: Platf
     await asyncio.to_thread(all_settled, faults, tenant)
 
     for load in loads:
-        verdict = load.judge(faults.records(load.kind, since), since_ns=killed_ns)
+        waiting = await asyncio.to_thread(waiting_for_news, faults, load)
+        verdict = load.judge(faults.records(load.kind, since), since_ns=killed_ns, without=waiting)
         assert verdict.lost == verdict.reordered == []
         assert verdict.longest_gap_s < RESUMES_WITHIN_S
         assert len(verdict.doubled) <= IN_FLIGHT
@@ -77,6 +77,15 @@ async def test_a_worker_killed_in_a_run_loses_and_reorders_nothing(faults: Platf
             trace = faults.api.get(f"/messages/{load.id_of(text)}/trace", headers={"X-API-Key": tenant.api_key}).json()
             assert "unknown" in [attempt["outcome"] for attempt in trace["attempts"]]
     await asyncio.to_thread(until, lambda: is_well(faults), 15.0, "a platform that is well")
+
+
+def waiting_for_news(platform: Platform, load: Load) -> set[str]:
+    """Customers who, by the stated rule, waited up to 30 s for a status that tells what became of a send."""
+    query = """
+        SELECT DISTINCT m.wa_id FROM message_events e JOIN messages m USING (tenant_id, message_id)
+        WHERE e.event = 'unknown' AND m.direction = 'outbound' AND e.tenant_id = %s
+    """
+    return {row["wa_id"] for row in platform.rows(query, load.tenant.tenant_id) if load.direction == "outbound"}
 
 
 def is_well(platform: Platform) -> bool:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import secrets
-import time
 from typing import Any
 
 import pytest
 
 from tests.platform.load import Load, genesys_webhook, sign_as_genesys
-from tests.platform.platform import Platform, unmade_tenant, until
+from tests.platform.platform import Platform, TenantUnderTest, unmade_tenant, until
+from tests.platform.verdicts import all_arrived
 
 pytestmark = pytest.mark.ray
 
@@ -20,6 +19,11 @@ CUSTOMER = "447700900123"
 
 def texts(events: list[dict[str, Any]]) -> list[str]:
     return [event["text"] for event in events]
+
+
+def send_in_order(platform: Platform, tenant: TenantUnderTest, words: list[str]) -> list[str]:
+    """Ids of a customer's messages, sent one after the other."""
+    return [platform.send(tenant, "customer", CUSTOMER, word)["id"] for word in words]
 
 
 def test_wrong_credentials_hold_the_queue_which_resumes_by_itself_once_they_are_right(platform: Platform) -> None:
@@ -52,10 +56,7 @@ async def test_messages_outlast_a_cloud_that_answers_500_and_keep_their_order(fa
     since = faults.last_seq()
     faults.fault(cloud="genesys", tenantId=tenant.tenant_id, kind="genesys_message", fail_status=500, fail_for_s=2)
     await load.post()
-    deadline = time.monotonic() + 20
-    while load.judge(faults.records(load.kind, since)).lost:
-        assert time.monotonic() < deadline, "some never arrived"
-        await asyncio.sleep(0.1)
+    await all_arrived(faults, load, since)
     verdict = load.judge(faults.records(load.kind, since))
     assert (verdict.doubled, verdict.reordered) == ([], [])
     refused = [each for each in faults.records(load.kind, since) if each["status"] == 500]
@@ -65,17 +66,12 @@ async def test_messages_outlast_a_cloud_that_answers_500_and_keep_their_order(fa
 def test_a_message_that_genesys_rejects_becomes_a_dead_letter_and_the_next_ones_go_on(faults: Platform) -> None:
     tenant = faults.new_tenant()
     faults.fault(cloud="genesys", tenantId=tenant.tenant_id, kind="genesys_message", fail_status=400, fail_count=1)
-    bad = platform_send_in_order(faults, tenant, ["bad", "good", "better"])[0]
+    bad = send_in_order(faults, tenant, ["bad", "good", "better"])[0]
     assert texts(faults.arrived(tenant, "genesys_message", 2)) == ["good", "better"]
     mine = {"X-API-Key": tenant.api_key}
     (letter,) = faults.api.get("/dead-letters", headers=mine).json()["deadLetters"]
     assert (letter["wamid"], letter["reason"], letter["direction"]) == (bad, "rejected", "inbound")
     assert "400" in letter["answer"]
-
-
-def platform_send_in_order(platform: Platform, tenant: Any, words: list[str]) -> list[str]:
-    """Ids of a customer's messages, sent one after the other."""
-    return [platform.send(tenant, "customer", CUSTOMER, word)["id"] for word in words]
 
 
 def test_an_agents_message_that_cannot_be_shown_fails_in_words_and_the_next_one_goes_on(platform: Platform) -> None:
