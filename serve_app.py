@@ -58,7 +58,13 @@ def _deployment(name: str, edge: Edge) -> serve.Deployment:
     class Replica:
         """A replica of the web edge."""
 
-    deploy = serve.deployment(name=name, ray_actor_options=REPLICA, max_ongoing_requests=CALLS_AT_ONCE)
+    deploy = serve.deployment(
+        name=name,
+        ray_actor_options=REPLICA,
+        max_ongoing_requests=CALLS_AT_ONCE,
+        health_check_period_s=2,
+        graceful_shutdown_timeout_s=5,
+    )
     return deploy(Replica)
 
 

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import sys
-from typing import Any
 
 import ray
 from ray import serve
@@ -15,13 +14,14 @@ from ray.serve.schema import LoggingConfig
 
 import serve_app
 from actors import directory
+from actors.loopback import replica_host
 from config.settings import Settings, load_settings
 from trunkline.errors import ConfigurationError, TrunklineError
 from trunkline.stores.migrations import require_current
 
 START_TIMEOUT_S = 60.0
 # A log line per webhook costs as much as a third of the webhook.
-QUIET: dict[str, Any] = {"logging_config": LoggingConfig(enable_access_log=False, log_level="WARNING")}
+QUIET = LoggingConfig(enable_access_log=False, log_level="WARNING")
 
 
 def connect() -> None:
@@ -36,15 +36,20 @@ def deploy(settings: Settings) -> None:
     """Start what is not running and replace what is; returns when everything answers."""
     require_current(settings.database_url)
     connect()
+    # Actors first: they start while Serve does.
+    supervising = directory.supervisor().ensure_running.remote()
     serve.start(
         proxy_location=ProxyLocation.EveryNode,
-        http_options=HTTPOptions(host=settings.host, port=settings.port),
-        **QUIET,
+        http_options=HTTPOptions(host=replica_host(), port=settings.port),
+        logging_config=QUIET,
     )
-    supervising = directory.supervisor().ensure_running.remote()
     webhooks = serve_app.intake.options(num_replicas=settings.trunkline_intake_replicas).bind()
-    serve.run(webhooks, name="webhooks", route_prefix="/webhook", **QUIET)
-    serve.run(serve_app.app, name="admin", route_prefix="/", **QUIET)
+    serve.run_many(
+        [
+            serve.RunTarget(webhooks, name="webhooks", route_prefix="/webhook", logging_config=QUIET),
+            serve.RunTarget(serve_app.app, name="admin", route_prefix="/", logging_config=QUIET),
+        ]
+    )
     asyncio.run(directory.answer(supervising, directory.SUPERVISOR, START_TIMEOUT_S))
 
 

@@ -6,7 +6,11 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from actors.hosting import Started
+from actors.loopback import keep_replica_on_loopback
 from config.settings import Settings
+
+# Replicas import this module before they listen.
+keep_replica_on_loopback()
 
 
 class EdgeParts(Protocol):

@@ -7,6 +7,17 @@ from typing import Any
 
 from ray._private.ray_constants import ENABLE_RAY_CLUSTER
 
+LOOPBACK = "127.0.0.1"
+EVERYWHERE = "0.0.0.0"
+
+
+def replica_host() -> str:
+    """Where replicas and Serve's fallback proxy listen: loopback, except on a cluster, whose proxies must reach them.
+
+    The public address is HAProxy's own; the launcher's wrapper gives it the port that HOST and PORT name.
+    """
+    return EVERYWHERE if ENABLE_RAY_CLUSTER else LOOPBACK
+
 
 def keep_replica_on_loopback() -> None:
     """Make the replica that this process becomes listen on 127.0.0.1 only, where its whole node does.
@@ -22,7 +33,7 @@ def keep_replica_on_loopback() -> None:
     bind = replica.add_port_to_grpc_server
 
     def bind_on_loopback(server: Any, address: str) -> int:
-        port: int = bind(server, address.replace("[::]:", "127.0.0.1:"))
+        port: int = bind(server, address.replace("[::]:", f"{LOOPBACK}:"))
         return port
 
     replica.add_port_to_grpc_server = bind_on_loopback

@@ -84,8 +84,7 @@ def measure(options: Options, folder: Path, say: Callable[[str], None]) -> dict[
             yardstick.stop()
             rounds.append({"platform": ours, "yardstick": theirs})
     finally:
-        for signal_number in STOP_SIGNALS:  # nothing may break off the stopping
-            signal.signal(signal_number, signal.SIG_IGN)
+        _ignore_signals()
         platform.remove()
         yardstick.remove()
     return {
@@ -115,7 +114,14 @@ def _publish(result: dict[str, Any], options: Options) -> int:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    _ignore_signals()
     raise KeyboardInterrupt
+
+
+def _ignore_signals() -> None:
+    """From here on nothing may break off the stopping."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 if __name__ == "__main__":

@@ -103,7 +103,7 @@ PART_TITLES = ("part", "inbound, µs", "outbound, µs", "memory, MiB", "yardstic
 
 def show(medians: dict[str, Any], console: Console) -> None:
     """Print both tables."""
-    table = Table("", "platform", "yardstick", "ratio", title="One message after the other, and all at once")
+    table = Table("", "platform", "yardstick", "ratio", title="The platform beside one plain process")
     for line in rows(medians):
         table.add_row(line.what, line.platform, line.yardstick, line.ratio)
     console.print(table)

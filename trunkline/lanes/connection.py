@@ -78,10 +78,10 @@ class BrokerConnection:
                 self.ready.set()
                 wait_s = FIRST_WAIT_S
                 assert self._closed is not None
-                self.last_error = describe(await self._closed)
+                self.last_error = self._describe(await self._closed)
                 log.warning("broker.lost", extra={"error": self.last_error})
             except (StoreUnavailable, AMQPError, OSError) as error:
-                self.last_error = describe(error)
+                self.last_error = self._describe(error)
                 log.info("broker.unreachable", extra={"error": self.last_error, "wait_s": wait_s})
             finally:
                 self.ready.clear()
@@ -105,6 +105,12 @@ class BrokerConnection:
         connection.add_on_connection_blocked_callback(lambda *_: self._set_blocked(True))
         connection.add_on_connection_unblocked_callback(lambda *_: self._set_blocked(False))
         await _within(opened, "connect")
+
+    def _describe(self, error: BaseException) -> str:
+        """The words operators know for a broken connection."""
+        if any(isinstance(cause, ConnectionRefusedError) for cause in _causes(error)):
+            return f"connect ECONNREFUSED {self._parameters.host}:{self._parameters.port}"
+        return str(error) or repr(error)
 
     def _set_blocked(self, blocked: bool) -> None:
         self.blocked = blocked
@@ -166,7 +172,7 @@ class Control:
     def _on_channel_closed(self, _: Channel, reason: Exception) -> None:
         if self._answered is not None:
             code = str(getattr(reason, "reply_code", ""))
-            _fail(self._answered, StoreUnavailable(f"RabbitMQ: {describe(reason)}", code))
+            _fail(self._answered, StoreUnavailable(f"RabbitMQ: {str(reason) or repr(reason)}", code))
 
 
 async def _within(future: asyncio.Future[Any], what: str) -> Any:
@@ -186,19 +192,16 @@ def _fail(future: asyncio.Future[Any], error: BaseException) -> None:
         future.set_exception(error)
 
 
-def describe(error: BaseException) -> str:
-    """The words operators know for a broken connection."""
-    for cause in _causes(error):
-        if isinstance(cause, ConnectionRefusedError):
-            return f"connect ECONNREFUSED ({cause.strerror or cause})"
-    return str(error) or repr(error)
-
-
 def _causes(error: BaseException) -> list[BaseException]:
+    """The error and everything that pika has wrapped into it."""
     found = [error]
-    for item in getattr(error, "args", ()) + tuple(getattr(error, "exceptions", ()) or ()):
+    inside = (
+        *error.args,
+        *(getattr(error, "exceptions", None) or ()),
+        getattr(error, "exception", None),
+        error.__cause__,
+    )
+    for item in inside:
         if isinstance(item, BaseException):
             found.extend(_causes(item))
-    if error.__cause__ is not None:
-        found.extend(_causes(error.__cause__))
     return found
