@@ -19,6 +19,7 @@ from sandbox.server import Server, listen
 from sandbox.webhooks import HttpPost
 
 ACCOUNTS_FILE = "accounts.json"
+TOKENS_FILE = "tokens.json"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -44,7 +45,9 @@ async def _serve(options: argparse.Namespace) -> None:
         sys.exit(f"Port {options.port} is already in use")
     gc.set_threshold(50_000, 20, 100)  # the log keeps much and makes no cycles: looking for them often is for nothing
     http = HttpPost(options.router)
-    sandbox = build_sandbox(Accounts(options.home / ACCOUNTS_FILE), _meta_app(), http, http.get)
+    sandbox = build_sandbox(
+        Accounts(options.home / ACCOUNTS_FILE), _meta_app(), http, http.get, tokens_path=options.home / TOKENS_FILE
+    )
     server = Server(sandbox)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+
+from sandbox.private_file import write_json
 
 DEFAULT_APP = "default"
 
@@ -94,9 +95,4 @@ class Accounts:
         if self._path is None:
             return
         data = [each.model_dump(by_alias=True) for each in self.by_tenant.values()]
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        beside = self._path.with_suffix(".new")
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(data, file, indent=1)
-        beside.replace(self._path)
+        write_json(self._path, data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 from sandbox.accounts import Accounts
@@ -20,6 +21,7 @@ from sandbox.limits import Limiters
 from sandbox.meta_app import MetaApp
 from sandbox.senders import Senders
 from sandbox.statuses import StatusFeed
+from sandbox.tokens import Tokens
 from sandbox.webhooks import Get, Post, WebhookSender
 
 GARBAGE = b"<html><body>Bad Gateway</body></html>"
@@ -117,13 +119,14 @@ def build_sandbox(
     get: Get,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     now: Callable[[], float] = time.monotonic,
+    tokens_path: Path | None = None,
 ) -> Sandbox:
-    """The sandbox over these accounts; `post` and `get` reach the router."""
+    """The sandbox over these accounts; `post` and `get` reach the router, tokens are kept at `tokens_path`."""
     log, faults, limiters, conversations = EventLog(), Faults(now), Limiters(), Conversations()
     sender = WebhookSender(post, log, faults, sleep)
     statuses = StatusFeed(sender, faults, meta_app.secret_of)
     graph = GraphApi(accounts, conversations, limiters, statuses, now)
-    genesys = GenesysCloud(accounts, conversations, limiters, faults, sender.send_soon, now)
+    genesys = GenesysCloud(accounts, conversations, limiters, faults, sender.send_soon, Tokens(tokens_path, now), now)
     senders = Senders(sender, conversations, limiters, faults, meta_app)
     parts = Parts(
         accounts,

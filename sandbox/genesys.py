@@ -20,6 +20,7 @@ from sandbox.genesys_rules import CHECKS, BadBody
 from sandbox.http import Headers, Request, Response, json_response
 from sandbox.limits import Limiters
 from sandbox.payloads import correlation_id, genesys_id, published_receipt, sign_genesys
+from sandbox.tokens import Tokens
 from sandbox.webhooks import Item, Webhook
 
 TOKEN_PATH = "/genesys/login/oauth/token"
@@ -48,7 +49,6 @@ ERRORS: dict[int, tuple[str, str]] = {
     504: ("authentication.request.timeout", "Authentication service timed out"),
 }
 RETRY_AFTER_S = 5
-PRUNE_TOKENS_AT = 1_000
 
 
 class GenesysCloud:
@@ -61,6 +61,7 @@ class GenesysCloud:
         limiters: Limiters,
         faults: Faults,
         post: Callable[[Webhook], None],
+        tokens: Tokens,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._accounts = accounts
@@ -69,23 +70,19 @@ class GenesysCloud:
         self._faults = faults
         self._post = post
         self._now = now
-        self._tokens: dict[str, tuple[str, float]] = {}  # token: client and the moment it ends
-        self._prune_at = PRUNE_TOKENS_AT
+        self._tokens = tokens
 
     @property
     def live_tokens(self) -> int:
         """Number of tokens that still hold."""
-        now = self._now()
-        return sum(ends > now for _, ends in self._tokens.values())
+        return self._tokens.live
 
     def revoke_tokens(self, tenant_id: str | None) -> None:
         """End the tokens of one tenant, or of all."""
-        account = self._accounts.by_tenant.get(tenant_id) if tenant_id is not None else None
-        self._tokens = {
-            token: (client, ends)
-            for token, (client, ends) in self._tokens.items()
-            if tenant_id is not None and (account is None or client != account.genesys.client_id)
-        }
+        if tenant_id is None:
+            self._tokens.revoke(None)
+        elif (account := self._accounts.by_tenant.get(tenant_id)) is not None:
+            self._tokens.revoke(account.genesys.client_id)
 
     def understand(self, request: Request) -> Call:
         """What the request is about; never fails."""
@@ -119,7 +116,7 @@ class GenesysCloud:
         """The true answer, with all its effects but the webhooks."""
         if call.kind == "token":
             return self._issue_token(call)
-        client = self._client_of(call.request.bearer())
+        client = self._tokens.client_of(call.request.bearer())
         if client is None:
             return self._refuse(call, 401)
         caller = self._accounts.by_client.get(client)
@@ -154,17 +151,8 @@ class GenesysCloud:
         if not secrets.compare_digest(secret.encode(), account.genesys.client_secret.encode()):
             return _oauth_refusal(401, "invalid_client", "authentication failed")
         ttl: int = self._faults.switch("token_ttl_s", "genesys", account.tenant_id, "token") or TOKEN_TTL_S
-        token = secrets.token_urlsafe(48)
-        now = self._now()
-        if len(self._tokens) >= self._prune_at:
-            self._tokens = {each: kept for each, kept in self._tokens.items() if kept[1] > now}
-            self._prune_at = max(PRUNE_TOKENS_AT, 2 * len(self._tokens))
-        self._tokens[token] = (client, now + ttl)
+        token = self._tokens.issue(client, ttl)
         return Outcome(json_response(200, {"access_token": token, "token_type": "bearer", "expires_in": ttl}))
-
-    def _client_of(self, token: str) -> str | None:
-        client, ends = self._tokens.get(token, (None, 0.0))
-        return client if ends > self._now() else None
 
     def _refuse(self, call: Call, status: int) -> Outcome:
         if status == 401 and not call.request.bearer():

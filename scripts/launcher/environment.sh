@@ -64,10 +64,11 @@ make_environment() {
 install_with_uv() {
     "$python" -m pip install -q --disable-pip-version-check uv 2>/dev/null || return 1
     local uv="$venv/bin/uv"
-    # It leaves lock files in its temporary folder.
+    # Compiled once, or each of a dozen processes compiles Ray anew at its start. It leaves lock files in its temporary
+    # folder.
     local -x TMPDIR=$venv/tmp
     mkdir -p "$TMPDIR" &&
-        "$uv" pip sync -q --python "$python" --require-hashes "$root/requirements.lock" &&
+        "$uv" pip sync -q --compile-bytecode --python "$python" --require-hashes "$root/requirements.lock" &&
         "$uv" pip install -q --python "$python" --no-deps -e "$root" &&
         rm -rf "$TMPDIR"
 }

@@ -33,16 +33,15 @@ ARRIVES_AS = {"inbound": "genesys_message", "outbound": "graph_send"}
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is wrong with the arrivals; `longest_gap_s` is the longest time without any."""
+    """What is wrong with the arrivals."""
 
     lost: list[str]
     doubled: list[str]
     reordered: list[str]
-    longest_gap_s: float
 
 
 class Load:
-    """`each` messages of every customer, at most `per_second` in all."""
+    """`each` messages of every customer, or as many as there is time for until `enough`."""
 
     def __init__(
         self,
@@ -52,79 +51,73 @@ class Load:
         app_secret: str,
         *,
         customers: int,
-        each: int,
+        each: int | None = None,
         per_second: float = 1_000_000.0,
     ) -> None:
         self.tenant = tenant
         self.direction = direction
-        self.customers = customers
-        self.each = each
-        self.run_id = secrets.token_hex(4)
-        self.taken = 0
+        self.taken: set[str] = set()
         self.answers: Counter[int] = Counter()
+        self.enough = False
+        self._run_id = secrets.token_hex(4)
+        self._customers = customers
+        self._each = each
         self._url = url
         self._app_secret = app_secret
         self._interval_s = 1.0 / per_second
         self._next_at = 0.0
 
     @property
-    def total(self) -> int:
-        """How many messages it has."""
-        return self.customers * self.each
-
-    @property
     def kind(self) -> str:
         """The kind of the sandbox's records in which they arrive."""
         return ARRIVES_AS[self.direction]
 
-    async def post(self, within_s: float = 60.0) -> None:
-        """Post everything; returns when all was answered 200."""
-        timeout = aiohttp.ClientTimeout(total=10)
-        async with aiohttp.ClientSession(timeout=timeout) as session, asyncio.timeout(within_s):
-            await asyncio.gather(*(self._post_for(session, range(self.customers)[n::AT_ONCE]) for n in range(AT_ONCE)))
+    async def post(self) -> None:
+        """Post; returns when everything was answered 200."""
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
+            lots = (range(self._customers)[first::AT_ONCE] for first in range(AT_ONCE))
+            await asyncio.gather(*(self._post_for(session, lot) for lot in lots))
 
-    async def reached(self, share: float, within_s: float = 30.0) -> None:
-        """Return when this share of all messages has been answered 200."""
-        async with asyncio.timeout(within_s):
-            while self.taken < share * self.total:
-                await asyncio.sleep(0.01)
-
-    def judge(self, records: Sequence[dict[str, Any]], since_ns: int = 0, without: Collection[str] = ()) -> Verdict:
-        """Compare with what arrived; gaps are counted from `since_ns` (monotonic), `without` these customers."""
-        mine = [record for record in records if record["status"] == 200 and record["text"].startswith(self.run_id)]
-        mine.sort(key=lambda record: int(record["seq"]))
-        times: Counter[str] = Counter(record["text"] for record in mine)
-        orders: defaultdict[int, list[int]] = defaultdict(list)
-        for record in mine:
+    def judge(self, records: Sequence[dict[str, Any]]) -> Verdict:
+        """Compare what was taken with what arrived."""
+        arrivals = self._arrivals(records)
+        times = Counter(record["text"] for record in arrivals)
+        orders: defaultdict[str, list[int]] = defaultdict(list)
+        for record in arrivals:
             _, customer, number = record["text"].split(" ")
-            orders[int(customer)].append(int(number))
-        patient = {customer for customer in range(self.customers) if _identity(customer) in without}
-        moments = [
-            since_ns,
-            *(
-                record["mono_ns"]
-                for record in mine
-                if record["mono_ns"] > since_ns and int(record["text"].split(" ")[1]) not in patient
-            ),
-        ]
-        gaps = [later - earlier for earlier, later in itertools.pairwise(moments)] if since_ns else []
-        expected = {self._text(customer, number) for customer in range(self.customers) for number in range(self.each)}
+            orders[customer].append(int(number))
         return Verdict(
-            lost=sorted(expected - times.keys()),
+            lost=sorted(self.taken - times.keys()),
             doubled=[text for text, count in times.items() for _ in range(count - 1)],
             reordered=[f"{customer}: {order}" for customer, order in orders.items() if order != sorted(order)],
-            longest_gap_s=max(gaps, default=0) / 1e9,
         )
+
+    def longest_gap_s(
+        self, records: Sequence[dict[str, Any]], from_ns: int, to_ns: int, without: Collection[str] = ()
+    ) -> float:
+        """The longest time without an arrival between two moments (monotonic); some customers do not count."""
+        moments = [
+            int(record["mono_ns"])
+            for record in self._arrivals(records)
+            if from_ns < record["mono_ns"] < to_ns and _identity(int(record["text"].split(" ")[1])) not in without
+        ]
+        return max(later - earlier for earlier, later in itertools.pairwise([from_ns, *moments, to_ns])) / 1e9
 
     def id_of(self, text: str) -> str:
         """The cloud's id of the message with this text."""
         return f"wamid.{text}".replace(" ", ".") if self.direction == "inbound" else text.replace(" ", ".")
 
+    def _arrivals(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        mine = [record for record in records if record["status"] == 200 and record["text"].startswith(self._run_id)]
+        return sorted(mine, key=lambda record: int(record["seq"]))
+
     async def _post_for(self, session: aiohttp.ClientSession, customers: Sequence[int]) -> None:
-        for number in range(self.each):
+        for number in itertools.count() if self._each is None else range(self._each):
             for customer in customers:
                 await self._pace()
-                await self._post_until_taken(session, self._text(customer, number), _identity(customer))
+                if self.enough:
+                    return
+                await self._post_until_taken(session, f"{self._run_id} {customer} {number}", _identity(customer))
 
     async def _pace(self) -> None:
         slot = max(self._next_at, time.monotonic())
@@ -138,7 +131,7 @@ class Load:
         while (status := await self._post_once(session, path, body, headers)) != 200:
             assert status == NO_ANSWER or status >= 500, f"the webhook was answered {status}"
             await asyncio.sleep(REPEAT_AFTER_S)
-        self.taken += 1
+        self.taken.add(text)
 
     async def _post_once(self, session: aiohttp.ClientSession, path: str, body: bytes, headers: dict[str, str]) -> int:
         try:
@@ -149,9 +142,6 @@ class Load:
             status = NO_ANSWER
         self.answers[status] += 1
         return status
-
-    def _text(self, customer: int, number: int) -> str:
-        return f"{self.run_id} {customer} {number}"
 
     def _webhook(self, text: str, customer: str) -> tuple[str, bytes, str]:
         message_id = self.id_of(text)

@@ -19,7 +19,7 @@ async def all_arrived(platform: Platform, load: Load, since: int, within_s: floa
     """Return when every message of the load has arrived; fails, naming some that are lost, if they do not in time."""
     deadline = time.monotonic() + within_s
     while lost := load.judge(await asyncio.to_thread(platform.records, load.kind, since)).lost:
-        assert time.monotonic() < deadline, f"{len(lost)} of {load.total} lost, such as {lost[:5]}"
+        assert time.monotonic() < deadline, f"{len(lost)} of {len(load.taken)} lost, such as {lost[:5]}"
         await asyncio.sleep(0.1)
 
 
