@@ -126,7 +126,7 @@ class SupervisorActor:
                 for decision in self._assignments.reported(name, report.incarnation, quiet_s, now):
                     empty = await self._ask(decision.member, "let_go", ASK_TIMEOUT_S, decision.lane)
                     self._assignments.let_go(decision.lane, decision.member)
-                    if not empty:
+                    if empty is not True:
                         self._assignments.wake(decision.lane, pool_of(lane_of(decision.lane)))
             await self._carry_out(self._assignments.decide(now))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from datetime import UTC, datetime
@@ -30,7 +31,10 @@ class JsonLines(logging.Formatter):
             # Where, not what: an exception's text may quote what a customer wrote.
             facts["exception"] = record.exc_info[0].__name__
             facts["trace"] = self._where(record)
-        return orjson.dumps(facts, default=str).decode()
+        try:
+            return orjson.dumps(facts, default=str).decode()
+        except TypeError:  # lone surrogates, huge numbers, keys that are no strings
+            return json.dumps(facts, default=str, skipkeys=True)
 
     def _where(self, record: logging.LogRecord) -> list[str]:
         frames = []

@@ -127,7 +127,7 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | Non
     except ValidationError as error:
         for issue in error.errors():
             name = str(issue["loc"][0]).upper() if issue["loc"] else "settings"
-            shown = "" if _is_secret(name) else f" {issue['input']!r}"
+            shown = "" if not issue["loc"] or _is_secret(name) else f" {issue['input']!r}"
             problems.append(f"{name}{shown}: {issue['msg'].removeprefix('Value error, ')}")
     if problems:
         raise ConfigurationError("these settings cannot be used:\n  " + "\n  ".join(problems))

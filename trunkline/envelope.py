@@ -62,18 +62,27 @@ class Envelope:
             raw = orjson.loads(body)
             if raw["v"] != SCHEMA_VERSION:
                 raise ValueError(f"schema version {raw['v']!r} is not {SCHEMA_VERSION}")
+            payload = raw["payload"]
+            if not isinstance(payload, dict):
+                raise TypeError("the payload is not an object")
             return cls(
-                message_id=raw["messageId"],
-                tenant_id=raw["tenantId"],
+                message_id=str(uuid.UUID(raw["messageId"])),
+                tenant_id=_text(raw["tenantId"]),
                 direction=Direction(raw["direction"]),
-                conversation=raw["conversation"],
-                external_id=raw["externalId"],
-                kind=raw["kind"],
+                conversation=_text(raw["conversation"]),
+                external_id=_text(raw["externalId"]),
+                kind=_text(raw["kind"]),
                 accepted_at=float(raw["acceptedAt"]),
-                payload=raw["payload"],
+                payload=payload,
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not an envelope: {error}") from error
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{type(value).__name__} where a text belongs")
+    return value
 
 
 def message_id_for(tenant_id: str, direction: Direction, *dedupe_key: str) -> str:

@@ -51,6 +51,8 @@ class Grouped(Generic[Item, Answer]):
     async def _answer_group(self, group: list[tuple[Item, asyncio.Future[Answer]]]) -> None:
         try:
             answers: Sequence[Answer | Exception] = await self._call([item for item, _ in group])
+            if len(answers) != len(group):
+                raise RuntimeError(f"{len(answers)} answers to {len(group)} items")
         except Exception as error:
             answers = [error] * len(group)
         for (_, future), answer in zip(group, answers, strict=True):

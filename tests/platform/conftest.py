@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.platform.platform import Platform, TenantUnderTest
+from tests.platform.platform import Fault, Platform, TenantUnderTest
 
 
 @pytest.fixture(scope="package")
@@ -27,7 +27,7 @@ def tenant(platform: Platform) -> TenantUnderTest:
 
 
 @pytest.fixture
-def faults(platform: Platform) -> Iterator[Platform]:
-    """The platform, whose fault switches are taken back afterwards."""
-    yield platform
+def fault(platform: Platform) -> Iterator[Fault]:
+    """Turns fault switches of the sandbox, which are taken back afterwards."""
+    yield platform.fault
     platform.fault(clear=True)

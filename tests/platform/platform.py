@@ -34,6 +34,7 @@ STOPPED_WITHIN_S = 30.0
 POLL_S = 0.05
 
 T = TypeVar("T")
+Fault = Callable[..., None]
 
 # So much is granted that no limit is felt: what is tested here is the way, not the pace.
 UNLIMITED = {
@@ -91,6 +92,7 @@ class Platform:
         self.environment: dict[str, str] = {}
         self._log = self.home / "launcher.log"
         self._process: subprocess.Popen[bytes] | None = None
+        self._family: dict[int, int | None] = {}
 
     # --- life ---
 
@@ -113,11 +115,11 @@ class Platform:
         until(self._has_started, READY_WITHIN_S, f"ready\n{self.said()}")
         self.environment = json.loads((self.home / "state.json").read_text())["environment"]
 
-    def stop(self) -> list[int]:
-        """Ask it to stop, and wait; the processes that are left of it."""
+    def stop(self) -> None:
+        """Ask it to stop, and wait until it has."""
         if self._process is None:
-            return []
-        family = [self._process.pid, *self.descendants()]
+            return
+        self._family = {pid: processes.start_time(pid) for pid in (self._process.pid, *self.descendants())}
         self._process.terminate()
         try:
             self._process.wait(timeout=STOPPED_WITHIN_S)
@@ -128,7 +130,6 @@ class Platform:
         for client in ("api", "sandbox"):
             if opened := self.__dict__.pop(client, None):
                 opened.close()
-        return [pid for pid in family if processes.start_time(pid) is not None]
 
     def remove(self) -> None:
         """Stop it and remove everything it has written."""
@@ -139,10 +140,6 @@ class Platform:
     def said(self) -> str:
         """What the launcher has printed."""
         return self._log.read_text() if self._log.exists() else ""
-
-    def logs(self) -> str:
-        """Where to look when a test has failed."""
-        return f"{self.home}/logs, {self.home}/ray/sessions"
 
     def _has_started(self) -> bool:
         assert self._process is not None
@@ -246,13 +243,17 @@ class Platform:
         assert self._process is not None
         return descendants(self._process.pid)
 
+    def leftovers(self) -> list[str]:
+        """What is there of a platform that was stopped: processes, and the folder that it has outside its home."""
+        mark = str(self.home).encode()
+        alive = {str(pid) for pid, began in self._family.items() if processes.start_time(pid) == began is not None}
+        alive |= {entry.name for entry in Path("/proc").iterdir() if entry.name.isdigit() and _names(entry, mark)}
+        short = Path(self.environment["RAY_SERVE_HAPROXY_SOCKET_PATH"]).parent
+        return sorted(alive) + [str(short)] * short.exists()
+
     def workers(self, title: str) -> list[int]:
         """Its own Ray processes whose title begins so, and no other Ray's."""
         return [pid for pid in self.descendants() if _title(pid).startswith(f"ray::{title}")]
-
-    def is_unsettled(self) -> bool:
-        """Whether a message or a status is still on its way."""
-        return bool(self.rows("SELECT 1 AS one FROM messages WHERE status IN ('sending', 'received') LIMIT 1"))
 
 
 def unmade_tenant(app: MetaAppSecrets | None = None, **changes: Any) -> TenantUnderTest:
@@ -274,6 +275,14 @@ def unmade_tenant(app: MetaAppSecrets | None = None, **changes: Any) -> TenantUn
         "tenantId": tenant_id, "name": "Under test", "whatsapp": whatsapp, "genesys": genesys, "settings": UNLIMITED,
     }  # fmt: skip
     return TenantUnderTest(tenant_id, number, integration, genesys["webhookSecret"], account, {**body, **changes})
+
+
+def _names(process: Path, mark: bytes) -> bool:
+    """Whether the process was started with this in its arguments or its environment."""
+    try:
+        return any(mark in (process / file).read_bytes() for file in ("cmdline", "environ"))
+    except OSError:
+        return False  # it has ended, or is another user's
 
 
 def _title(pid: int) -> str:

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from tests.platform.load import Load
-from tests.platform.platform import Platform, TenantUnderTest, until
+from tests.platform.platform import Fault, Platform, TenantUnderTest, until
 from tests.platform.verdicts import all_arrived, all_settled
 
 pytestmark = pytest.mark.ray
 
+# On a machine whose cores are ours; where others want them too, starting a process takes as much longer.
 RESUMES_WITHIN_S = 10.0
 # The most calls that may be under way towards one cloud.
 IN_FLIGHT = 20
@@ -52,48 +53,57 @@ WORKERS = {
 }
 
 
-async def test_workers_killed_one_after_the_other_in_a_run_lose_and_reorder_nothing(faults: Platform) -> None:
-    tenant = faults.new_tenant()
-    faults.fault(tenantId=tenant.tenant_id, latency_ms=150)  # so that calls are in flight whenever the kill comes
-    secret = faults.default_app.app_secret
+async def test_workers_killed_one_after_the_other_in_a_run_lose_and_reorder_nothing(
+    platform: Platform, fault: Fault
+) -> None:
+    tenant = platform.new_tenant()
+    fault(tenantId=tenant.tenant_id, latency_ms=150)  # so that calls are in flight whenever the kill comes
+    secret = platform.default_app.app_secret
     loads = [
-        Load(faults.url, tenant, "inbound", secret, customers=60, per_second=60),
-        Load(faults.url, tenant, "outbound", secret, customers=30, per_second=20),
+        Load(platform.url, tenant, "inbound", secret, customers=60, per_second=60),
+        Load(platform.url, tenant, "outbound", secret, customers=30, per_second=20),
     ]
-    since = faults.last_seq()
+    since = platform.last_seq()
     posting = asyncio.gather(*(load.post() for load in loads))
     killed_ns = {}
+    crowd = 1.0
     try:
-        await delivered(faults, loads, since, 20)
+        await delivered(platform, loads, since, 20)
         for name, find in WORKERS.items():
-            pid = await asyncio.to_thread(find, faults, tenant)
+            pid = await asyncio.to_thread(find, platform, tenant)
             killed_ns[name] = time.monotonic_ns()
             os.kill(pid, signal.SIGKILL)
-            await asyncio.to_thread(until, lambda: is_well(faults), 25.0, f"well again without that {name}")
-            await delivered(faults, loads, since, 20)
+            await asyncio.to_thread(until, lambda: is_well(platform), 60.0, f"well again without that {name}")
+            await delivered(platform, loads, since, 20)
+            crowd = max(crowd, wanted_by())
     finally:
         for load in loads:
             load.enough = True
         await posting
     ended_ns = time.monotonic_ns()
     for load in loads:
-        await all_arrived(faults, load, since)
-    await asyncio.to_thread(all_settled, faults, tenant)
+        await all_arrived(platform, load, since)
+    await asyncio.to_thread(all_settled, platform, tenant)
 
     ends = [*list(killed_ns.values())[1:], ended_ns]
     for load in loads:
-        records = faults.records(load.kind, since)
+        records = platform.records(load.kind, since)
         verdict = load.judge(records)
         assert (verdict.lost, verdict.reordered) == ([], [])
-        waited = waiting_for_news(faults, load)
+        waited = waiting_for_news(platform, load)
         gaps = {
             name: load.longest_gap_s(records, killed, end, waited)
             for (name, killed), end in zip(killed_ns.items(), ends, strict=True)
         }
-        assert max(gaps.values()) < RESUMES_WITHIN_S, f"{load.direction}: {gaps}"
+        assert max(gaps.values()) < RESUMES_WITHIN_S * crowd, f"{load.direction}: {gaps}, wanted by {crowd:.1f}"
         assert len(verdict.doubled) <= IN_FLIGHT
         for text in verdict.doubled:
-            assert "unknown" in outcomes(faults, tenant, load.id_of(text))
+            assert "unknown" in outcomes(platform, tenant, load.id_of(text))
+
+
+def wanted_by() -> float:
+    """How many processes want each core, averaged over the last minute."""
+    return os.getloadavg()[0] / (os.cpu_count() or 1)
 
 
 async def delivered(platform: Platform, loads: list[Load], since: int, more: int) -> None:
@@ -104,7 +114,7 @@ async def delivered(platform: Platform, loads: list[Load], since: int, more: int
 
     before = await asyncio.to_thread(counts)
     await asyncio.to_thread(
-        until, lambda: all(now >= then + more for now, then in zip(counts(), before, strict=True)), 25.0, f"{more} more"
+        until, lambda: all(now >= then + more for now, then in zip(counts(), before, strict=True)), 60.0, f"{more} more"
     )
 
 

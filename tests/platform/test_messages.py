@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from tests.platform.load import change, genesys_webhook, meta_webhook, sign_as_genesys, sign_as_meta
-from tests.platform.platform import MetaAppSecrets, Platform, TenantUnderTest, unmade_tenant, until
+from tests.platform.platform import Fault, MetaAppSecrets, Platform, TenantUnderTest, unmade_tenant, until
 
 pytestmark = pytest.mark.ray
 
@@ -85,9 +85,9 @@ def test_an_agents_text_reaches_whatsapp_as_exactly_the_request_it_asks_for(
     }
 
 
-def test_genesys_hears_once_that_a_message_was_delivered(platform: Platform, faults: Platform) -> None:
+def test_genesys_hears_once_that_a_message_was_delivered(platform: Platform, fault: Fault) -> None:
     tenant = platform.new_tenant()
-    faults.fault(cloud="meta", tenantId=tenant.tenant_id, statuses="read")  # sent, delivered, read
+    fault(cloud="meta", tenantId=tenant.tenant_id, statuses="read")  # sent, delivered, read
     sent = platform.send(tenant, "agent", CUSTOMER, "hi")
     (event,) = platform.arrived(tenant, "genesys_receipt", 1)
     receipt = json.loads(event["body"])

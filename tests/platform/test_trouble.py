@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.platform.load import Load, genesys_webhook, sign_as_genesys
-from tests.platform.platform import Platform, TenantUnderTest, unmade_tenant, until
+from tests.platform.platform import Fault, Platform, TenantUnderTest, unmade_tenant, until
 from tests.platform.verdicts import all_arrived
 
 pytestmark = pytest.mark.ray
@@ -50,26 +50,28 @@ def test_wrong_credentials_hold_the_queue_which_resumes_by_itself_once_they_are_
     assert texts(arrived) == [f"question {number}" for number in range(3)]
 
 
-async def test_messages_outlast_a_cloud_that_answers_500_and_keep_their_order(faults: Platform) -> None:
-    tenant = faults.new_tenant()
-    load = Load(faults.url, tenant, "inbound", faults.default_app.app_secret, customers=10, each=4)
-    since = faults.last_seq()
-    faults.fault(cloud="genesys", tenantId=tenant.tenant_id, kind="genesys_message", fail_status=500, fail_for_s=2)
+async def test_messages_outlast_a_cloud_that_answers_500_and_keep_their_order(platform: Platform, fault: Fault) -> None:
+    tenant = platform.new_tenant()
+    load = Load(platform.url, tenant, "inbound", platform.default_app.app_secret, customers=10, each=4)
+    since = platform.last_seq()
+    fault(cloud="genesys", tenantId=tenant.tenant_id, kind="genesys_message", fail_status=500, fail_for_s=2)
     await load.post()
-    await all_arrived(faults, load, since)
-    verdict = load.judge(faults.records(load.kind, since))
+    await all_arrived(platform, load, since)
+    verdict = load.judge(platform.records(load.kind, since))
     assert (verdict.doubled, verdict.reordered) == ([], [])
-    refused = [each for each in faults.records(load.kind, since) if each["status"] == 500]
+    refused = [each for each in platform.records(load.kind, since) if each["status"] == 500]
     assert refused  # else nothing was tested
 
 
-def test_a_message_that_genesys_rejects_becomes_a_dead_letter_and_the_next_ones_go_on(faults: Platform) -> None:
-    tenant = faults.new_tenant()
-    faults.fault(cloud="genesys", tenantId=tenant.tenant_id, kind="genesys_message", fail_status=400, fail_count=1)
-    bad = send_in_order(faults, tenant, ["bad", "good", "better"])[0]
-    assert texts(faults.arrived(tenant, "genesys_message", 2)) == ["good", "better"]
+def test_a_message_that_genesys_rejects_becomes_a_dead_letter_and_the_next_ones_go_on(
+    platform: Platform, fault: Fault
+) -> None:
+    tenant = platform.new_tenant()
+    fault(cloud="genesys", tenantId=tenant.tenant_id, kind="genesys_message", fail_status=400, fail_count=1)
+    bad = send_in_order(platform, tenant, ["bad", "good", "better"])[0]
+    assert texts(platform.arrived(tenant, "genesys_message", 2)) == ["good", "better"]
     mine = {"X-API-Key": tenant.api_key}
-    (letter,) = faults.api.get("/dead-letters", headers=mine).json()["deadLetters"]
+    (letter,) = platform.api.get("/dead-letters", headers=mine).json()["deadLetters"]
     assert (letter["wamid"], letter["reason"], letter["direction"]) == (bad, "rejected", "inbound")
     assert "400" in letter["answer"]
 
@@ -92,16 +94,16 @@ def test_an_agents_message_that_cannot_be_shown_fails_in_words_and_the_next_one_
     assert (letter["genesysId"], letter["reason"]) == (message_id, "unsupported")
 
 
-def test_a_message_that_whatsapp_rejects_fails_in_words_and_the_next_one_goes_on(faults: Platform) -> None:
-    tenant = faults.new_tenant()
-    faults.fault(
-        cloud="meta", tenantId=tenant.tenant_id, kind="graph_send", fail_status=400, fail_code=131026, fail_count=1
-    )
-    bad = faults.send(tenant, "agent", CUSTOMER, "bad")["id"]
-    faults.send(tenant, "agent", CUSTOMER, "good")
-    assert texts(faults.arrived(tenant, "graph_send", 1)) == ["good"]
-    receipts = [json.loads(event["body"]) for event in faults.arrived(tenant, "genesys_receipt", 2)]
+def test_a_message_that_whatsapp_rejects_fails_in_words_and_the_next_one_goes_on(
+    platform: Platform, fault: Fault
+) -> None:
+    tenant = platform.new_tenant()
+    fault(cloud="meta", tenantId=tenant.tenant_id, kind="graph_send", fail_status=400, fail_code=131026, fail_count=1)
+    bad = platform.send(tenant, "agent", CUSTOMER, "bad")["id"]
+    platform.send(tenant, "agent", CUSTOMER, "good")
+    assert texts(platform.arrived(tenant, "graph_send", 1)) == ["good"]
+    receipts = [json.loads(event["body"]) for event in platform.arrived(tenant, "genesys_receipt", 2)]
     (failed,) = [receipt for receipt in receipts if receipt["id"] == bad]
     assert (failed["status"], failed["reasons"][0]["code"]) == ("Failed", "InvalidDestination")
-    (letter,) = faults.api.get("/dead-letters", headers={"X-API-Key": tenant.api_key}).json()["deadLetters"]
+    (letter,) = platform.api.get("/dead-letters", headers={"X-API-Key": tenant.api_key}).json()["deadLetters"]
     assert (letter["genesysId"], letter["reason"]) == (bad, "rejected")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -37,7 +38,8 @@ class CloudHttp:
 
     def __init__(self, transport: httpx.AsyncBaseTransport, timeout_s: float) -> None:
         self._transport = transport
-        connect_s = min(timeout_s, CONNECT_TIMEOUT_S)
+        self._timeout_s = timeout_s
+        connect_s = min(timeout_s / 2, CONNECT_TIMEOUT_S)
         self._extensions = {"timeout": {"connect": connect_s, "read": timeout_s, "write": timeout_s, "pool": timeout_s}}
 
     async def post(self, url: str, headers: Mapping[str, str], content: bytes) -> Answer:
@@ -53,11 +55,13 @@ class CloudHttp:
                 content=content,
                 extensions=self._extensions,
             )
-            response = await self._transport.handle_async_request(request)
-            try:
-                body = await response.aread()
-            finally:
-                await response.aclose()
+            # In all: a claim counts as abandoned soon after, however slowly the answer drips.
+            async with asyncio.timeout(self._timeout_s):
+                response = await self._transport.handle_async_request(request)
+                try:
+                    body = await response.aread()
+                finally:
+                    await response.aclose()
         except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError) as error:
             if _did_not_leave(error):
                 raise Unavailable(f"no connection: {_words(error)}") from error

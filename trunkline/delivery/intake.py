@@ -150,7 +150,9 @@ class Intake:
         try:
             await self._arrivals.record(arrivals)
         except Exception as error:
-            log.warning("arrivals.unrecorded", extra={"count": len(arrivals), "error": str(error)})
+            # Other errors of Postgres quote the row, and so the message.
+            words = str(error) if isinstance(error, StoreUnavailable) else type(error).__name__
+            log.warning("arrivals.unrecorded", extra={"count": len(arrivals), "error": words})
         return [None] * len(arrivals)
 
 
@@ -184,7 +186,7 @@ def _arrival(element: Element, record: TenantRecord, now: float) -> Arrival | St
 def _status_arrival(element: Element, record: TenantRecord, wamid: str, now: float) -> Arrival | Stray | None:
     raw = element.raw
     status = raw.get("status")
-    if status not in TELLING_STATUSES:
+    if not isinstance(status, str) or status not in TELLING_STATUSES:
         return None
     number = element.phone_number_id or ""
     participant = str(raw.get("recipient_participant_id") or "")
@@ -223,7 +225,8 @@ def _genesys_arrival(webhook: dict[str, Any], record: TenantRecord, now: float) 
         message_id=message_id_for(record.tenant_id, Direction.OUTBOUND, integration, kind, genesys_id, status),
         tenant_id=record.tenant_id,
         direction=Direction.OUTBOUND,
-        conversation=recipient_identity(to_id) or to_id or "nobody",
+        # Nobody's identity is longer; Postgres could not index what is.
+        conversation=(recipient_identity(to_id) or to_id or "nobody")[:LONGEST_ID],
         external_id=genesys_id,
         kind=kind,
         accepted_at=now,

@@ -32,11 +32,8 @@ class Delivery(Protocol):
 class Subscription(Protocol):
     """The lane's queue being read."""
 
-    async def cancel(self) -> None:
-        """Receive nothing more."""
-
     async def close(self) -> None:
-        """Return everything that is not acknowledged, in its order."""
+        """Receive nothing more, and return everything that is not acknowledged, in its order."""
 
 
 Subscribe = Callable[[Callable[[Delivery], None], Callable[[], None]], Awaitable[Subscription]]
@@ -79,7 +76,8 @@ class LaneRunner:
     @property
     def unfinished(self) -> int:
         """Deliveries received and not yet finished."""
-        return len(self._working) + sum(len(queue) for queue in self._waiting.values())
+        # Each waiting conversation has a task; the other tasks see one delivery each to its end.
+        return len(self._working) - len(self._waiting) + sum(len(queue) for queue in self._waiting.values())
 
     @property
     def oldest_accepted_at(self) -> float | None:
@@ -89,22 +87,38 @@ class LaneRunner:
     async def run(self) -> None:
         """Consume until `stop`; returns with everything finished or given back."""
         while not self._stopping:
-            self._interrupted.clear()
-            try:
-                subscription = await self._subscribe(self._receive, self._interrupted.set)
-            except Unavailable as error:
-                log.info("lane.waits", extra={"error": str(error)})
-                await self._sleep(SUBSCRIBE_AGAIN_S)
-                continue
-            await self._interrupted.wait()
-            await subscription.cancel()
-            await self._finish_under_way()
-            await subscription.close()
-            await self._wait_while_held()
+            await self._sleep(await self._take_turn())
 
     def stop(self) -> None:
         """Take nothing more, finish what is under way, give back the rest."""
         self._stopping = True
+        self._interrupted.set()
+
+    async def _take_turn(self) -> float:
+        """Read the lane for as long as it may be read; answers after how many seconds to try again."""
+        try:
+            standing = await self._standing()
+            self._held = LaneHeld(standing.reason, standing.retry_after_s) if standing else None
+            if standing is None and not self._stopping:
+                await self._read()
+        except Unavailable as error:
+            log.info("lane.waits", extra={"error": str(error)})
+            return SUBSCRIBE_AGAIN_S
+        except Exception:
+            log.exception("lane.failed")  # our own bug must not leave the lane without a reader
+            return SUBSCRIBE_AGAIN_S
+        return min(self._held.retry_after_s, HELD_CHECK_S) if self._held else 0.0
+
+    async def _read(self) -> None:
+        self._interrupted.clear()
+        subscription = await self._subscribe(self._receive, self._interrupted.set)
+        await self._interrupted.wait()
+        # What is under way ends before the queue is left: the next reader would go on behind it.
+        await self._finish_under_way()
+        await subscription.close()
+
+    def _give_back(self, reason: str, retry_after_s: float) -> None:
+        self._held = LaneHeld(reason, retry_after_s)
         self._interrupted.set()
 
     def _receive(self, delivery: Delivery) -> None:
@@ -138,15 +152,13 @@ class LaneRunner:
                 queue.popleft()
                 self._ack_when_stored(delivery, done)
         except LaneHeld as held:
-            self._held = held
-            self._interrupted.set()
+            self._give_back(held.reason, held.retry_after_s)
         except Interrupted:
             pass
         except Exception:
             # Our own bug: give the lane back as a whole, in order, rather than skip a message.
             log.exception("lane.failed", extra={"conversation_length": len(queue)})
-            self._held = LaneHeld("an error of our own, see the log", SUBSCRIBE_AGAIN_S)
-            self._interrupted.set()
+            self._give_back("an error of our own, see the log", SUBSCRIBE_AGAIN_S)
         finally:
             del self._waiting[conversation]
 
@@ -169,8 +181,10 @@ class LaneRunner:
     async def _keep_unreadable(self, delivery: Delivery) -> None:
         try:
             await self._unreadable(delivery.body)
-        except Unavailable:
-            self._interrupted.set()
+        except Exception as error:
+            if not isinstance(error, Unavailable):
+                log.exception("lane.failed")
+            self._give_back("an unreadable message cannot be kept", SUBSCRIBE_AGAIN_S)
             return
         delivery.ack()
 
@@ -185,15 +199,6 @@ class LaneRunner:
     async def _finish_under_way(self) -> None:
         while self._working:
             await asyncio.wait(self._working)
-
-    async def _wait_while_held(self) -> None:
-        while self._held is not None and not self._stopping:
-            await self._sleep(min(self._held.retry_after_s, HELD_CHECK_S))
-            try:
-                standing = await self._standing()
-            except Unavailable:
-                continue
-            self._held = LaneHeld(standing.reason, standing.retry_after_s) if standing else None
 
     async def _sleep(self, wait_s: float) -> None:
         deadline = time.monotonic() + wait_s

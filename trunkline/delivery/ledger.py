@@ -78,7 +78,7 @@ class Ledger:
                     await self._exchange(outcomes, claims)
                     wait_s = FIRST_WAIT_S
                 except StoreUnavailable as error:
-                    self._outcomes.extendleft(reversed(outcomes))
+                    self._outcomes.extendleft(entry for entry in reversed(outcomes) if not _is_stored(entry[1]))
                     for _, answer in claims:
                         _fail(answer, error)
                     log.warning("ledger.unavailable", extra={"error": str(error), "unsettled": len(self._outcomes)})
@@ -118,7 +118,7 @@ class Ledger:
     ) -> None:
         """One entry that cannot be stored must not fail its neighbours: write each on its own."""
         if len(outcomes) + len(claims) == 1:
-            log.error("ledger.refused", extra={"error": repr(error)})
+            log.error("ledger.refused", extra={"error": type(error).__name__})  # its text may quote the message
             for _, future in outcomes:
                 _fail(future, error)
             for _, answer in claims:
@@ -132,6 +132,11 @@ class Ledger:
 
 def _take(queue: deque[Entry]) -> list[Entry]:
     return [queue.popleft() for _ in range(min(len(queue), GROUP_LIMIT))]
+
+
+def _is_stored(future: asyncio.Future[None]) -> bool:
+    """Whether the outcome behind it needs no further try; one that nobody waits for any more still does."""
+    return future.done() and not future.cancelled()
 
 
 def _fail(future: asyncio.Future[Any], error: Exception) -> None:

@@ -11,9 +11,9 @@ from trunkline.envelope import Envelope
 from trunkline.errors import Rejected
 from trunkline.protocol.identity import genesys_sender
 from trunkline.protocol.inbound import GenesysPost, convert_inbound
-from trunkline.protocol.outbound import convert_outbound
+from trunkline.protocol.outbound import WhatsAppPost, convert_outbound
 from trunkline.protocol.outcomes import GenesysAccepted
-from trunkline.protocol.receipts import convert_receipt, receipt_for
+from trunkline.protocol.receipts import ReceiptDecision, convert_receipt, receipt_for
 from trunkline.tenancy.tenant import GenesysAccess, WhatsAppAccess
 
 
@@ -79,11 +79,17 @@ class SentMessages(Protocol):
         """Remember which receipt Genesys has."""
 
 
-class Route(Protocol):
-    """One direction. A job of None leaves nothing to do and nothing to record."""
+Access = GenesysAccess | WhatsAppAccess
 
-    async def prepare(self, envelope: Envelope, access: GenesysAccess | WhatsAppAccess) -> Job | None:
-        """The job that `envelope` is; raises Rejected when it cannot be converted."""
+
+class Route(Protocol):
+    """One direction."""
+
+    async def prepare(self, envelope: Envelope) -> Callable[[Access], Job] | None:
+        """How the job that `envelope` is will be made; None when no call, and so no passage, is needed.
+
+        Both steps raise Rejected when it cannot be converted.
+        """
 
 
 class InboundRoute:
@@ -92,8 +98,11 @@ class InboundRoute:
     def __init__(self, genesys: Genesys) -> None:
         self._genesys = genesys
 
-    async def prepare(self, envelope: Envelope, access: GenesysAccess | WhatsAppAccess) -> Job | None:
+    async def prepare(self, envelope: Envelope) -> Callable[[Access], Job] | None:
         """One request for each part of the message."""
+        return lambda access: self._job(envelope, access)
+
+    def _job(self, envelope: Envelope, access: Access) -> Job:
         assert isinstance(access, GenesysAccess)
         payload = envelope.payload
         posts = convert_inbound(
@@ -119,12 +128,13 @@ class OutboundRoute:
     def __init__(self, whatsapp: WhatsApp) -> None:
         self._whatsapp = whatsapp
 
-    async def prepare(self, envelope: Envelope, access: GenesysAccess | WhatsAppAccess) -> Job | None:
+    async def prepare(self, envelope: Envelope) -> Callable[[Access], Job] | None:
         """One request for each WhatsApp message that it becomes."""
-        assert isinstance(access, WhatsAppAccess)
         posts = convert_outbound(envelope.payload)
-        if not posts:
-            return None
+        return (lambda access: self._job(envelope, posts, access)) if posts else None
+
+    def _job(self, envelope: Envelope, posts: Sequence[WhatsAppPost], access: Access) -> Job:
+        assert isinstance(access, WhatsAppAccess)
         text = envelope.payload.get("text")
         bodies = [{**post.body, "biz_opaque_callback_data": envelope.message_id} for post in posts]
         conversation = envelope.payload.get("conversationId")
@@ -146,9 +156,8 @@ class StatusRoute:
         self._genesys = genesys
         self._sent = sent
 
-    async def prepare(self, envelope: Envelope, access: GenesysAccess | WhatsAppAccess) -> Job | None:
+    async def prepare(self, envelope: Envelope) -> Callable[[Access], Job] | None:
         """The receipt, unless the message is not ours or Genesys knows already."""
-        assert isinstance(access, GenesysAccess)
         status = envelope.payload["status"]
         tenant_id = envelope.tenant_id
         callback = _uuid_or_none(status.get("biz_opaque_callback_data"))
@@ -161,6 +170,10 @@ class StatusRoute:
         # Nothing goes down after Delivered, and nothing follows a Failed.
         if decision is None or message.receipt is not None:
             return None
+        return lambda access: self._job(envelope, message, decision, access)
+
+    def _job(self, envelope: Envelope, message: SentMessage, decision: ReceiptDecision, access: Access) -> Job:
+        assert isinstance(access, GenesysAccess)
         to = genesys_sender(message.wa_id, None, None, access.phone_with_plus)
         receipt = convert_receipt(
             message.genesys_id, {"id": to["id"], "idType": to["idType"]}, envelope.accepted_at, decision
@@ -171,7 +184,7 @@ class StatusRoute:
             return Accepted()
 
         async def note() -> None:
-            await self._sent.note_receipt(tenant_id, message.message_id, decision.status)
+            await self._sent.note_receipt(envelope.tenant_id, message.message_id, decision.status)
 
         return Job([post], on_delivered=note)
 

@@ -25,8 +25,9 @@ from trunkline.attempt import (
     owner_is_dead,
 )
 from trunkline.delivery.failures import failed_status
+from trunkline.delivery.gate import Gate, Ticket
 from trunkline.delivery.retry import RetryIn, RetryPolicy
-from trunkline.delivery.routes import Accepted, Job, Route
+from trunkline.delivery.routes import Accepted, Access, Job, Route
 from trunkline.envelope import Direction, Envelope
 from trunkline.errors import CredentialsRefused, OutcomeUnknown, Rejected, Throttled, TrunklineError, Unavailable
 from trunkline.tenancy.tenant import Ask, Cloud, Gone, Held, Passage, cloud_of
@@ -117,15 +118,13 @@ class Transformer:
         self._owner = owner
         self._claim_s = cloud_timeout_s + CLAIM_GRACE_S
         self._policy = policy or RetryPolicy()
-        self._slots: defaultdict[tuple[str, Cloud], asyncio.Semaphore] = defaultdict(
-            lambda: asyncio.Semaphore(calls_in_flight)
-        )
+        self._gates: defaultdict[tuple[str, Cloud], Gate] = defaultdict(lambda: Gate(calls_in_flight))
         self.delivered = 0
 
     def forget(self, tenant_id: str) -> None:
         """Drop what is kept for a tenant whose lanes have gone."""
         for cloud in Cloud:
-            self._slots.pop((tenant_id, cloud), None)
+            self._gates.pop((tenant_id, cloud), None)
 
     async def deliver(self, envelope: Envelope, pause: Pause) -> Done:
         """Bring `envelope` to its end. `pause` waits in place and may raise; raises LaneHeld when all must wait."""
@@ -137,7 +136,12 @@ class Transformer:
         return step
 
     async def _step(self, envelope: Envelope, pause: Pause, unsent: str | None) -> Done | Again:
+        gate = self._gates[envelope.tenant_id, cloud_of(envelope.direction)]
         try:
+            prepared = await self._prepare(envelope)
+            if prepared is None:
+                return Done()
+            ticket = await gate.ticket()
             passage = await self._tenants.admit(
                 envelope.tenant_id, Ask(envelope.direction, envelope.conversation, envelope.accepted_at)
             )
@@ -145,30 +149,29 @@ class Transformer:
                 return self._bury(envelope, new_attempt_id(), Rejected("tenant_deleted", "the tenant was deleted"))
             if isinstance(passage, Held):
                 raise LaneHeld(passage.reason, passage.retry_after_s)
-            job = await self._prepare(envelope, passage)
         except Unavailable as error:
             log.info("delivery.waits", extra={**_facts(envelope), "error": str(error)})
             return Again(ASK_AGAIN_S, unsent)
-        if job is None:
-            return Done()
         if passage.wait_s > 0:
             await pause(passage.wait_s)
-        async with self._slots[envelope.tenant_id, cloud_of(envelope.direction)]:
-            return await self._claim_and_send(envelope, passage, job, unsent)
+        job = _job(envelope, prepared, passage.access)
+        async with gate.slots:
+            if not ticket.is_valid:
+                return Again(unsent=unsent)
+            return await self._claim_and_send(envelope, passage, job, ticket, unsent)
 
-    async def _prepare(self, envelope: Envelope, passage: Passage) -> Job | None:
+    async def _prepare(self, envelope: Envelope) -> Callable[[Access], Job] | None:
         try:
-            return await self._routes[envelope.direction].prepare(envelope, passage.access)
-        except Rejected as error:
-            return Job(refusal=error)
-        except TrunklineError:
-            raise
+            return await self._routes[envelope.direction].prepare(envelope)
         except Exception as error:
-            log.exception("delivery.unconvertible", extra=_facts(envelope))
-            return Job(refusal=Rejected("poison", f"cannot be converted: {type(error).__name__}"))
+            refused = _refused(envelope, error)
+            return lambda _: refused
 
-    async def _claim_and_send(self, envelope: Envelope, passage: Passage, job: Job, unsent: str | None) -> Done | Again:
-        attempt_id = new_attempt_id()
+    async def _claim_and_send(
+        self, envelope: Envelope, passage: Passage, job: Job, ticket: Ticket, unsent: str | None
+    ) -> Done | Again:
+        # An attempt of ours that may have been claimed but never left is taken up again, under its id.
+        attempt_id = unsent or new_attempt_id()
         claim = Claim(
             envelope, passage.conversation_id, job.text, passage.epoch, attempt_id, self._owner, self._claim_s
         )
@@ -179,13 +182,13 @@ class Transformer:
             return Again(ASK_AGAIN_S, attempt_id)
         match answer:
             case Granted():
-                if time.monotonic() > leave_until:
+                if time.monotonic() > leave_until or not ticket.is_valid:
                     return self._wait(envelope, attempt_id, "claimed_too_early")
-                return await self._send(envelope, passage, job, attempt_id, answer)
+                return await self._send(envelope, passage, job, ticket, attempt_id, answer)
             case Settled():
                 return Done()
             case OutOfDate():
-                await self._tenants.outdated(envelope.tenant_id, passage.epoch)
+                await self._report(self._tenants.outdated(envelope.tenant_id, passage.epoch))
                 return Again()
             case Uncertain(wait_s):
                 return Again(min(wait_s, 1.0) or ASK_AGAIN_S)
@@ -209,7 +212,7 @@ class Transformer:
         return Again()
 
     async def _send(
-        self, envelope: Envelope, passage: Passage, job: Job, attempt_id: str, granted: Granted
+        self, envelope: Envelope, passage: Passage, job: Job, ticket: Ticket, attempt_id: str, granted: Granted
     ) -> Done | Again:
         if job.refusal is not None:
             return await self._give_up(envelope, attempt_id, job.refusal)
@@ -223,7 +226,7 @@ class Transformer:
         try:
             accepted = await job.requests[granted.parts_done]()
         except TrunklineError as error:
-            return await self._failed(envelope, passage, attempt_id, granted, error)
+            return await self._failed(envelope, passage, ticket, attempt_id, granted, error)
         if passage.probe:
             await self._report(self._tenants.accepted(envelope.tenant_id, cloud_of(envelope.direction)))
         done = granted.parts_done + 1
@@ -259,7 +262,13 @@ class Transformer:
         )  # fmt: skip
 
     async def _failed(
-        self, envelope: Envelope, passage: Passage, attempt_id: str, granted: Granted, error: TrunklineError
+        self,
+        envelope: Envelope,
+        passage: Passage,
+        ticket: Ticket,
+        attempt_id: str,
+        granted: Granted,
+        error: TrunklineError,
     ) -> Done | Again:
         facts = {**_facts(envelope), "attempt": granted.attempt, "error": str(error)}
         cloud = cloud_of(envelope.direction)
@@ -275,18 +284,17 @@ class Transformer:
                 )
                 expired = cloud is Cloud.GENESYS and error.code == "401"
                 used = passage.access.access_token
-                await self._report(
-                    self._tenants.refused(envelope.tenant_id, cloud, used, error.detail, expired=expired)
-                )
+                if ticket.is_valid:  # else the tenant knows already
+                    report = self._tenants.refused(envelope.tenant_id, cloud, used, error.detail, expired=expired)
+                    await ticket.gate.close_for(ticket, self._report(report))
                 return Again()
             case Throttled():
                 detail["retry_after_s"] = error.retry_after_s
                 self._ledger.settle(Outcome(envelope, attempt_id, "waiting", "throttled", counted=False, detail=detail))
                 if error.code == PAIR_RATE_CODE:
                     return Again(error.retry_after_s)
-                await self._report(
-                    self._tenants.throttled(envelope.tenant_id, cloud, error.detail, error.retry_after_s)
-                )
+                told = self._tenants.throttled(envelope.tenant_id, cloud, error.detail, error.retry_after_s)
+                await ticket.gate.close_for(ticket, self._report(told))
                 return Again()
         fate = self._policy.decide(error, granted.attempt)
         if isinstance(fate, RetryIn):
@@ -324,6 +332,23 @@ class Transformer:
             await report
         except Unavailable as error:
             log.info("report.lost", extra={"error": str(error)})
+
+
+def _job(envelope: Envelope, prepared: Callable[[Access], Job], access: Access) -> Job:
+    try:
+        return prepared(access)
+    except Exception as error:
+        return _refused(envelope, error)
+
+
+def _refused(envelope: Envelope, error: Exception) -> Job:
+    """The job of what cannot be converted; an error that says nothing about the envelope is raised again."""
+    if isinstance(error, Rejected):
+        return Job(refusal=error)
+    if isinstance(error, TrunklineError):
+        raise error
+    log.error("delivery.unconvertible", exc_info=error, extra=_facts(envelope))
+    return Job(refusal=Rejected("poison", f"cannot be converted: {type(error).__name__}"))
 
 
 def _genesys_id(envelope: Envelope, accepted: Accepted) -> str | None:

@@ -14,16 +14,25 @@ class NotJson(ValueError):
     """The body is not UTF-8 JSON."""
 
 
-# Valid JSON that nests deeper than any message does; it carries nothing for us.
+# Valid JSON that nests too deep to be read at all; it carries nothing for us.
 TOO_DEEP: dict[str, Any] = {}
+# No message nests deeper; what does could be read but, once in an envelope, not be written again.
+DEEPEST = 64
+_ESCAPED_NUL = rb"\u0000"
 
 
 def read_json(body: bytes) -> Any:
-    """The value in `body`, its strings free of what no store takes; raises NotJson."""
+    """The value in `body`, free of strings that no store takes and of what nests too deep; raises NotJson."""
     try:
-        return orjson.loads(body)
+        value = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return _read_liberally(body)
+        value = _read_liberally(body)
+    if _ESCAPED_NUL in body:
+        value = _cleaned(value)
+    # Fewer brackets than levels: no need to look.
+    if body.count(b"{") + body.count(b"[") > DEEPEST and _is_deeper(value, DEEPEST):
+        value = _pruned(value, DEEPEST)
+    return value
 
 
 def _read_liberally(body: bytes) -> Any:
@@ -42,6 +51,24 @@ def _refuse(constant: str) -> Any:
 
 def _number(digits: str) -> int | float:
     return int(digits) if len(digits) <= 18 else float(digits)
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    members = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_deeper(member, levels - 1) for member in members)
+
+
+def _pruned(value: Any, levels: int) -> Any:
+    """The value with null in place of every array and object below so many levels."""
+    match value:
+        case list():
+            return [_pruned(item, levels - 1) for item in value] if levels else None
+        case dict():
+            return {key: _pruned(item, levels - 1) for key, item in value.items()} if levels else None
+        case _:
+            return value
 
 
 def _cleaned(value: Any) -> Any:

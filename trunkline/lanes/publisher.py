@@ -14,6 +14,7 @@ from trunkline.envelope import Envelope
 from trunkline.errors import StoreUnavailable
 from trunkline.lanes.connection import BrokerConnection, Control
 from trunkline.lanes.topology import WAKEUPS_QUEUE, Lane, QueueType
+from trunkline.lanes.turns import Turns
 
 CONFIRM_TIMEOUT_S = 2.0
 WAKE_EVERY_S = 10.0
@@ -37,7 +38,7 @@ class LanePublisher:
         self._unconfirmed: dict[int, asyncio.Future[None]] = {}
         self._returned: set[int] = set()
         self._declared: dict[str, asyncio.Task[None]] = {}
-        self._last_publish: dict[tuple[str, str], asyncio.Future[None]] = {}
+        self._turns = Turns()
         self._woken_at: dict[str, float] = {}
 
     def start(self) -> None:
@@ -66,17 +67,8 @@ class LanePublisher:
         """
         lane = Lane(envelope.tenant_id, envelope.direction)
         body = envelope.to_bytes()
-        key = (lane.queue, envelope.conversation)
-        before = self._last_publish.get(key)
-        self._last_publish[key] = mine = asyncio.get_running_loop().create_future()
-        try:
-            if before is not None:
-                await before
+        async with self._turns.of((lane.queue, envelope.conversation)):
             await self._publish_routed(lane, body)
-        finally:
-            mine.set_result(None)
-            if self._last_publish.get(key) is mine:
-                del self._last_publish[key]
         self._wake(lane)
 
     async def _publish_routed(self, lane: Lane, body: bytes) -> None:

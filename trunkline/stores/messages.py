@@ -20,6 +20,7 @@ NEWS_WITHIN_S = 30
 CONVERSATIONS_REMEMBERED = 20_000
 
 # Rows are locked in one order everywhere (tenant, message), so that groups never wait for each other in a circle.
+# What somebody else is sending is not even locked: he may be settling it, and then want what was settled here before.
 _CLAIM = """
 WITH asked AS (
     SELECT a.*, t.epoch IS NOT DISTINCT FROM a.epoch AS current
@@ -37,9 +38,10 @@ WITH asked AS (
            a.genesys_id, a.text, 1, a.attempt_id, a.owner, now(), now() + make_interval(secs => a.claim_s),
            to_timestamp(a.accepted)
     FROM asked a
-    WHERE a.current AND (
-        NOT EXISTS (SELECT FROM seen s WHERE s.tenant_id = a.tenant_id AND s.key_hash = a.message_id)
-        OR EXISTS (SELECT FROM messages e WHERE e.tenant_id = a.tenant_id AND e.message_id = a.message_id))
+    LEFT JOIN messages e ON e.tenant_id = a.tenant_id AND e.message_id = a.message_id
+    LEFT JOIN seen s ON s.tenant_id = a.tenant_id AND s.key_hash = a.message_id
+    WHERE a.current
+      AND CASE WHEN e.message_id IS NULL THEN s.key_hash IS NULL ELSE e.status IN ('received', 'waiting', 'unknown') END
     ORDER BY a.tenant_id, a.message_id
     ON CONFLICT (tenant_id, message_id) DO UPDATE
     SET status = 'sending', attempts = m.attempts + 1, attempt_id = excluded.attempt_id, owner = excluded.owner,
@@ -149,8 +151,12 @@ class MessageStore:
         """Store `outcomes`, then answer `claims`, in one transaction; raises StoreUnavailable."""
         async with connection(self._pool) as taken:
             await _settle(taken, outcomes)
-            await self._learn_conversations(taken, outcomes)
-            return await _claim(taken, claims)
+            learned = await self._learn_conversations(taken, outcomes)
+            answers = await _claim(taken, claims)
+        self._learned.update(learned)  # only now is it stored
+        while len(self._learned) > CONVERSATIONS_REMEMBERED:
+            self._learned.popitem(last=False)
+        return answers
 
     async def find_outbound(self, tenant_id: str, wamid: str, callback: str | None) -> OutboundMessage | None:
         """The agent's message that a status speaks of, by our callback data or its wamid."""
@@ -179,27 +185,24 @@ class MessageStore:
         async with connection(self._pool) as taken:
             await taken.execute(_BURY, row)
 
-    async def _learn_conversations(self, taken: Connection, outcomes: Sequence[Outcome]) -> None:
-        """Note Genesys' conversation ids that this process has not noted yet; they hardly ever change."""
+    async def _learn_conversations(self, taken: Connection, outcomes: Sequence[Outcome]) -> dict[tuple[str, str], str]:
+        """Note, and answer, Genesys' conversation ids not noted yet by this process; they hardly ever change."""
         news: dict[tuple[str, str], str] = {}
         for outcome in outcomes:
             if outcome.conversation_id and outcome.genesys_conversation_id:
                 key = (outcome.envelope.tenant_id, outcome.conversation_id)
                 if self._learned.get(key) != outcome.genesys_conversation_id:
                     news[key] = outcome.genesys_conversation_id
-        if not news:
-            return
-        await taken.execute(
-            _LEARN_CONVERSATIONS,
-            {
-                "tenant": [tenant_id for tenant_id, _ in news],
-                "conversation": [conversation_id for _, conversation_id in news],
-                "genesys_conversation": [storable(genesys_id) for genesys_id in news.values()],
-            },
-        )
-        self._learned.update(news)
-        while len(self._learned) > CONVERSATIONS_REMEMBERED:
-            self._learned.popitem(last=False)
+        if news:
+            await taken.execute(
+                _LEARN_CONVERSATIONS,
+                {
+                    "tenant": [tenant_id for tenant_id, _ in news],
+                    "conversation": [conversation_id for _, conversation_id in news],
+                    "genesys_conversation": [storable(genesys_id) for genesys_id in news.values()],
+                },
+            )
+        return news
 
 
 async def _claim(taken: Connection, claims: Sequence[Claim]) -> list[ClaimAnswer | Exception]:
@@ -278,7 +281,7 @@ async def _tell(taken: Connection, outcomes: Sequence[Outcome]) -> None:
                 **_keys([outcome.envelope for outcome in outcomes]),
                 "event": [outcome.event for outcome in outcomes],
                 "attempt": [outcome.attempt_id for outcome in outcomes],
-                "detail": [storable(orjson.dumps(outcome.detail).decode()) for outcome in outcomes],
+                "detail": [_json(outcome.detail) for outcome in outcomes],
             },
         )
 
@@ -299,6 +302,12 @@ async def _bury(taken: Connection, outcomes: Sequence[Outcome]) -> None:
                 "envelope": [envelope.to_bytes() for envelope in envelopes],
             },
         )
+
+
+def _json(detail: dict[str, Any]) -> str:
+    """As jsonb takes it, which refuses a NUL even when it is escaped."""
+    cleaned = {name: storable(value) if isinstance(value, str) else value for name, value in detail.items()}
+    return orjson.dumps(cleaned).decode()
 
 
 def _keys(envelopes: Sequence[Envelope]) -> dict[str, Any]:

@@ -32,6 +32,7 @@ class Hold:
         """The cloud asked to wait: nothing leaves until then, and no pause grows from it."""
         self.reason = reason
         self.until = max(self.until, now + retry_after_s)
+        self._probe_until = 0.0
 
     def accepted(self) -> None:
         """A call was accepted: all may leave again."""

@@ -31,15 +31,28 @@ class Pace:
         self._next_at = slot + self._interval_s
         return max(0.0, slot - self._tolerance_s - now)
 
+    def drop_bookings(self, now: float) -> None:
+        """Forget what was booked for later than `now` and will not be used."""
+        self._next_at = min(self._next_at, now + self._tolerance_s + self._interval_s)
 
-def pace_of_window(limit: int, window_s: float, now: float) -> Pace:
-    """A pace that keeps under `limit` calls in any rolling window, started by an owner that knows no past use."""
-    return Pace(STEADY_SHARE * limit / window_s, burst_of(limit), now=now, start_full=False)
+
+class WindowPace(Pace):
+    """A pace that keeps within `limit` calls in any rolling window, started by an owner that knows no past use."""
+
+    __slots__ = ("_window_s",)
+
+    def __init__(self, limit: int, window_s: float, *, now: float) -> None:
+        self._window_s = window_s
+        super().__init__(STEADY_SHARE * limit / window_s, _burst_of(limit), now=now, start_full=False)
+
+    def change_limit(self, limit: int) -> None:
+        """Follow a changed limit from the next reservation on."""
+        self.change(STEADY_SHARE * limit / self._window_s, _burst_of(limit))
 
 
-def burst_of(limit: int) -> int:
-    """The burst that goes with a window's limit: its tenth, at least one."""
-    return max(1, round((1 - STEADY_SHARE) * limit))
+def _burst_of(limit: int) -> int:
+    """At most what the steady rate leaves of the limit; a call must be possible."""
+    return max(1, limit // 10)
 
 
 class PersonPaces:

@@ -12,11 +12,13 @@ from trunkline.envelope import Direction
 from trunkline.errors import CredentialsRefused, Throttled, Unavailable
 from trunkline.tenancy.conversations import Conversations
 from trunkline.tenancy.hold import Hold
-from trunkline.tenancy.rate_limit import Pace, PersonPaces, burst_of, pace_of_window
+from trunkline.tenancy.rate_limit import PersonPaces, WindowPace
 from trunkline.tenancy.record import GenesysAccount, TenantRecord, TenantStatus
 from trunkline.tenancy.tokens import Token, TokenKeeper, TokenSource
 
 SUSPENDED_CHECK_S = 1.0
+# After so long a lane asks for its standing, which waits for the token.
+TOKEN_CHECK_S = 0.02
 
 
 class Cloud(StrEnum):
@@ -110,18 +112,16 @@ class Tenant:
         self._token_source = token_source
         self._clock = clock
         self._holds = {cloud: Hold() for cloud in Cloud}
-        self._genesys_pace = pace_of_window(settings.genesys_requests_per_minute, 60, now)
-        self._number_pace = Pace(settings.whatsapp_messages_per_second, 1, now=now, start_full=True)
+        self._genesys_pace = WindowPace(settings.genesys_requests_per_minute, 60, now=now)
+        self._number_pace = WindowPace(settings.whatsapp_messages_per_second, 1, now=now)
         self._person_paces = PersonPaces(settings.whatsapp_person_messages_per_minute, settings.whatsapp_person_burst)
 
     def update(self, record: TenantRecord) -> None:
         """Follow a changed record: limits at once, credentials with a fresh token, holds lifted."""
         before, self.record = self.record, record
         settings = record.settings
-        self._genesys_pace.change(
-            0.9 * settings.genesys_requests_per_minute / 60, burst_of(settings.genesys_requests_per_minute)
-        )
-        self._number_pace.change(settings.whatsapp_messages_per_second, 1)
+        self._genesys_pace.change_limit(settings.genesys_requests_per_minute)
+        self._number_pace.change_limit(settings.whatsapp_messages_per_second)
         self._person_paces.change(settings.whatsapp_person_messages_per_minute, settings.whatsapp_person_burst)
         if record.genesys != before.genesys:
             self._tokens.credentials_changed(self._token_source(record.genesys))
@@ -130,38 +130,38 @@ class Tenant:
             self._holds[Cloud.WHATSAPP].reset()
 
     async def admit(self, asks: Sequence[Ask]) -> list[Passage | Held]:
-        """Passage for each message, or why its lane must wait."""
+        """Passage for each message, or why its lane must wait. Waits for no cloud: others wait for this answer."""
         self.last_used_at = self._clock()
         if self.record.status is not TenantStatus.ACTIVE:
             return [Held(f"tenant is {self.record.status.value}", SUSPENDED_CHECK_S)] * len(asks)
-        needs_genesys = any(ask.direction is not Direction.OUTBOUND for ask in asks)
-        genesys = await self._genesys_access() if needs_genesys else None
-        return list(await asyncio.gather(*(self._admit_one(ask, genesys) for ask in asks)))
+        return list(await asyncio.gather(*(self._admit_one(ask) for ask in asks)))
 
     async def standing(self, cloud: Cloud) -> Held | None:
-        """Why a lane towards `cloud` must wait, or None when it may go on."""
+        """Why a lane towards `cloud` must wait, or None when it may go on. Waits for a token if one is needed."""
+        self.last_used_at = self._clock()
         if self.record.status is not TenantStatus.ACTIVE:
             return Held(f"tenant is {self.record.status.value}", SUSPENDED_CHECK_S)
-        if cloud is Cloud.GENESYS:
-            access = await self._genesys_access()
-            if isinstance(access, Held):
-                return access
+        no_token = await self._wait_for_token() if cloud is Cloud.GENESYS else None
+        if no_token is not None:
+            return no_token
         hold = self._holds[cloud]
         wait_s = hold.wait_s(self._clock())
         return Held(hold.reason or "", wait_s) if wait_s > 0 else None
 
     async def refused(self, cloud: Cloud, used_token: str, words: str, *, expired: bool) -> None:
         """The cloud refused a call: an expired Genesys token is replaced, anything else holds the cloud's lanes."""
-        if cloud is Cloud.GENESYS and expired:
-            await self._tokens.refused(used_token)
+        if used_token != self._token_in_force(cloud):
             return
-        if cloud is Cloud.WHATSAPP and used_token != self.record.whatsapp.access_token.reveal():
-            return  # it was refused with credentials that are no longer in force
+        replaceable = cloud is Cloud.GENESYS and (expired or self._tokens.is_inherited)
+        if replaceable and not await self._tokens.refused(used_token):
+            return
         self._holds[cloud].refused(words, self._clock())
+        self._drop_bookings(cloud)
 
     def throttled(self, cloud: Cloud, words: str, retry_after_s: float) -> None:
         """The cloud asks to be left alone for so long."""
         self._holds[cloud].throttled(words, self._clock(), retry_after_s)
+        self._drop_bookings(cloud)
 
     def accepted(self, cloud: Cloud) -> None:
         """The cloud accepted a probe."""
@@ -171,9 +171,9 @@ class Tenant:
 
     async def token(self, *, force: bool) -> tuple[Token, str]:
         """The Genesys token and where it came from (`cache` or `fresh`); raises what the login host answers."""
-        before = self._tokens.held
+        before = self._tokens.fetches
         token = await (self._tokens.fresh() if force else self._tokens.current())
-        return token, "cache" if before is token else "fresh"
+        return token, "cache" if self._tokens.fetches == before else "fresh"
 
     def status(self) -> dict[str, Any]:
         """What an operator asks about an active tenant, without secrets."""
@@ -187,35 +187,63 @@ class Tenant:
             "rememberedConversations": len(self._conversations),
         }
 
-    async def _genesys_access(self) -> GenesysAccess | Held:
+    def _drop_bookings(self, cloud: Cloud) -> None:
+        """Passages that have not left by now are asked for again after the hold."""
+        pace = self._genesys_pace if cloud is Cloud.GENESYS else self._number_pace
+        pace.drop_bookings(self._clock())
+
+    def _token_in_force(self, cloud: Cloud) -> str | None:
+        if cloud is Cloud.WHATSAPP:
+            return self.record.whatsapp.access_token.reveal()
+        return self._tokens.held.access_token.reveal() if self._tokens.held else None
+
+    async def _wait_for_token(self) -> Held | None:
+        """Why there is no Genesys token, or None when there is one."""
         try:
-            token = await self._tokens.current()
+            await self._tokens.current()
         except CredentialsRefused as error:
             return Held(f"Genesys refuses the credentials: {error}", SUSPENDED_CHECK_S)
         except Throttled as error:
             return Held(str(error), min(error.retry_after_s, 10.0))
         except Unavailable as error:
             return Held(f"no Genesys token: {error}", SUSPENDED_CHECK_S)
-        account = self.record.genesys
-        return GenesysAccess(
-            account.region, account.integration_id, token.access_token.reveal(), self.record.settings.phone_with_plus
-        )
+        return None
 
-    async def _admit_one(self, ask: Ask, genesys: GenesysAccess | Held | None) -> Passage | Held:
-        cloud = cloud_of(ask.direction)
-        if isinstance(genesys, Held) and cloud is Cloud.GENESYS:
-            return genesys
-        now = self._clock()
-        hold = self._holds[cloud]
-        probe = hold.take_probe(now)
-        if hold.reason is not None and not probe:
-            return Held(hold.reason, hold.wait_s(now))
+    async def _admit_one(self, ask: Ask) -> Passage | Held:
+        held = self._held(cloud_of(ask.direction))
+        if held is not None:
+            return held
         hours = self.record.settings.conversation_window_hours
         conversation = await self._conversations.of(ask.wa_id, ask.accepted_at, hours)
-        if isinstance(genesys, GenesysAccess) and cloud is Cloud.GENESYS:
+        return self._let_pass(ask, conversation.conversation_id)
+
+    def _held(self, cloud: Cloud) -> Held | None:
+        hold = self._holds[cloud]
+        wait_s = hold.wait_s(self._clock())
+        if wait_s > 0:
+            return Held(hold.reason or "", wait_s)
+        if cloud is Cloud.GENESYS and self._tokens.at_hand() is None:
+            return Held("its Genesys token is being fetched", TOKEN_CHECK_S)
+        return None
+
+    def _let_pass(self, ask: Ask, conversation_id: str) -> Passage | Held:
+        """Asks again what may have changed while the conversation was looked up; from here on nothing is awaited."""
+        cloud = cloud_of(ask.direction)
+        held = self._held(cloud)
+        if held is not None:
+            return held
+        now = self._clock()
+        probe = self._holds[cloud].take_probe(now)
+        token = self._tokens.held
+        if cloud is Cloud.GENESYS and token is not None:
             wait_s = self._genesys_pace.reserve(now)
-            return Passage(self.epoch, conversation.conversation_id, genesys, wait_s, probe)
+            return Passage(self.epoch, conversation_id, self._genesys_access(token), wait_s, probe)
         whatsapp = self.record.whatsapp
         access = WhatsAppAccess(whatsapp.phone_number_id, whatsapp.access_token.reveal())
         wait_s = max(self._number_pace.reserve(now), self._person_paces.reserve(ask.wa_id, now))
-        return Passage(self.epoch, conversation.conversation_id, access, wait_s, probe)
+        return Passage(self.epoch, conversation_id, access, wait_s, probe)
+
+    def _genesys_access(self, token: Token) -> GenesysAccess:
+        account = self.record.genesys
+        with_plus = self.record.settings.phone_with_plus
+        return GenesysAccess(account.region, account.integration_id, token.access_token.reveal(), with_plus)

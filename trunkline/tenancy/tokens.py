@@ -68,6 +68,7 @@ class TokenKeeper:
         self._cache = cache
         self._clock = clock
         self._token: Token | None = None
+        self._is_inherited = False
         self._fetching: asyncio.Task[Token] | None = None
         self._checking: asyncio.Task[None] | None = None
         self._checked_at = 0.0
@@ -75,6 +76,7 @@ class TokenKeeper:
         self._paused_until = 0.0
         self._trouble: TrunklineError | None = None
         self._refusals = 0
+        self.fetches = 0
 
     @property
     def held(self) -> Token | None:
@@ -82,41 +84,54 @@ class TokenKeeper:
         return self._token
 
     @property
+    def is_inherited(self) -> bool:
+        """Whether an earlier activation fetched the token in use, maybe with other credentials."""
+        return self._token is not None and self._is_inherited
+
+    @property
     def trouble(self) -> TrunklineError | None:
         """Why the last fetch failed, if it did."""
         return self._trouble
 
-    async def current(self) -> Token:
-        """A valid token; raises CredentialsRefused, Throttled or Unavailable when none can be had."""
+    def at_hand(self) -> Token | None:
+        """The token if it is valid, and its successor on the way in time; None when one has to be waited for."""
         now = self._clock()
         token = self._token
         if token is None or now >= token.expires_at:
-            return await self._fetch_once(from_cache=token is None and self._refusals == 0)
-        if now >= token.refresh_at and now >= self._paused_until:
+            return None
+        if now < self._paused_until:
+            return token
+        if now >= token.refresh_at:
             self._fetch_in_background()
         elif now - self._checked_at > CACHE_CHECK_EVERY_S:
             self._checked_at = now
             self._checking = asyncio.create_task(self._refresh_if_discarded())
         return token
 
+    async def current(self) -> Token:
+        """A valid token; raises CredentialsRefused, Throttled or Unavailable when none can be had."""
+        return self.at_hand() or await self._fetch_once(from_cache=self._token is None and self._refusals == 0)
+
     async def fresh(self) -> Token:
         """A new token, even if the one in use is still good."""
         self._paused_until = 0.0
         return await self._fetch_once(from_cache=False)
 
-    async def refused(self, access_token: str) -> None:
-        """The API answered 401 to this token: use it no more, and fetch one other."""
+    async def refused(self, access_token: str) -> bool:
+        """The API refused this token: use it no more, and fetch one other. Whether it, too, had just been issued."""
         token = self._token
         if token is None or token.access_token.reveal() != access_token:
-            return
+            return False
         self._token = None
         self._refusals += 1
-        if self._refusals > 1 and self._clock() - token.issued_at < FRESH_FOR_S:
+        again = self._refusals > 1 and self._clock() - token.issued_at < FRESH_FOR_S
+        if again:
             self._pause(CredentialsRefused("Genesys refuses a token that it has just issued"))
         try:
             await self._cache.discard()
         except StoreUnavailable as error:
             log.info("token.cache_unavailable", extra={"tenant": self._tenant_id, "error": str(error)})
+        return again
 
     def worked(self) -> None:
         """The API accepted a call with the token in use."""
@@ -147,12 +162,16 @@ class TokenKeeper:
     async def _fetch(self, *, from_cache: bool) -> Token:
         this = asyncio.current_task()
         try:
-            token = await self._load_cached() if from_cache else None
-            if token is None:
-                token = await self._source.fetch()
+            cached = await self._load_cached() if from_cache else None
+            token = cached or await self._source.fetch()
+            if self._fetching is not this:  # other credentials are in force by now
+                return token
+            if cached is None:
+                self.fetches += 1
                 await self._save_cached(token)
             if self._fetching is this:
-                self._token, self._trouble, self._pause_s = token, None, FIRST_PAUSE_S
+                self._token, self._is_inherited = token, cached is not None
+                self._trouble, self._pause_s = None, FIRST_PAUSE_S
                 self._checked_at = self._clock()
             return token
         except (CredentialsRefused, Unavailable, Throttled) as error:

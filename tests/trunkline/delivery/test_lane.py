@@ -1,0 +1,423 @@
+"""A lane: conversations in order and in parallel, given back whole, acknowledged once stored."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable
+
+import pytest
+
+from tests.fakes import envelope, until
+from trunkline.delivery import lane as lane_module
+from trunkline.delivery.lane import LaneRunner
+from trunkline.delivery.transform import Done, LaneHeld, Pause
+from trunkline.envelope import Envelope
+from trunkline.errors import StoreUnavailable, Unavailable
+from trunkline.tenancy.tenant import Held
+
+
+class Queue:
+    """A lane's queue with one consumer at a time: what is not acknowledged comes again, in its order."""
+
+    def __init__(self) -> None:
+        self.ready: list[bytes] = []
+        self.unacked: list[Item] = []
+        self.acked: list[str] = []
+        self.subscriptions = 0
+        self.away = False
+        self._consumer: tuple[Callable[[Item], None], Callable[[], None]] | None = None
+
+    @property
+    def is_read(self) -> bool:
+        return self._consumer is not None
+
+    def put(self, *items: Envelope | bytes) -> None:
+        self.ready += [item if isinstance(item, bytes) else item.to_bytes() for item in items]
+        self._push()
+
+    async def subscribe(self, on_delivery: Callable[[Item], None], on_lost: Callable[[], None]) -> Reading:
+        await asyncio.sleep(0)
+        if self.away:
+            raise StoreUnavailable("RabbitMQ: connect ECONNREFUSED")
+        assert self._consumer is None, "one reader at a time"
+        self.subscriptions += 1
+        self._consumer = (on_delivery, on_lost)
+        self._push()
+        return Reading(self)
+
+    def lose_connection(self) -> None:
+        """The channel breaks: everything unacknowledged is ready again."""
+        assert self._consumer is not None
+        on_lost = self._consumer[1]
+        self.give_back()
+        on_lost()
+
+    def give_back(self) -> None:
+        self._consumer = None
+        self.ready[:0] = [item.body for item in self.unacked]
+        for item in self.unacked:
+            item.is_live = False
+        self.unacked = []
+
+    def _push(self) -> None:
+        while self.ready and self._consumer is not None:
+            item = Item(self, self.ready.pop(0))
+            self.unacked.append(item)
+            self._consumer[0](item)
+
+
+class Item:
+    """A delivery of the queue."""
+
+    def __init__(self, queue: Queue, body: bytes) -> None:
+        self.body = body
+        self.is_live = True
+        self._queue = queue
+
+    def ack(self) -> None:
+        if self.is_live:
+            self._queue.unacked.remove(self)
+            try:
+                self._queue.acked.append(Envelope.from_bytes(self.body).external_id)
+            except ValueError:
+                self._queue.acked.append("unreadable")
+
+
+class Reading:
+    """The queue being read."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+
+    async def close(self) -> None:
+        await asyncio.sleep(0)
+        self._queue.give_back()
+
+
+class World:
+    """A runner with its queue; messages end when they are let go, in the way they are told to."""
+
+    def __init__(self) -> None:
+        self.queue = Queue()
+        self.begun: list[str] = []
+        self.standing: Held | Exception | None = None
+        self.kept: list[bytes] = []
+        self.cannot_keep: Exception | None = None
+        self.fails: dict[str, Exception] = {}
+        self.waits: dict[str, float] = {}
+        self.stored: defaultdict[str, asyncio.Future[None] | None] = defaultdict(lambda: None)
+        self._gates: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        self.open = True
+        self.runner = LaneRunner(self.queue.subscribe, self._deliver, self._tell_standing, self._keep)
+        self.running: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self.running = asyncio.create_task(self.runner.run())
+
+    def let(self, *names: str) -> None:
+        for name in names:
+            self._gates[name].set()
+
+    async def stop(self) -> None:
+        self.runner.stop()
+        assert self.running is not None
+        await asyncio.wait_for(self.running, timeout=5)
+
+    async def _deliver(self, message: Envelope, pause: Pause) -> Done:
+        name = message.external_id
+        self.begun.append(name)
+        if name in self.waits:
+            await pause(self.waits[name])
+        if not self.open:
+            await self._gates[name].wait()
+        if name in self.fails:
+            raise self.fails.pop(name)
+        return Done(self.stored[name])
+
+    async def _tell_standing(self) -> Held | None:
+        await asyncio.sleep(0)
+        if isinstance(self.standing, Exception):
+            raise self.standing
+        return self.standing
+
+    async def _keep(self, body: bytes) -> None:
+        if self.cannot_keep is not None:
+            raise self.cannot_keep
+        self.kept.append(body)
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setattr(lane_module, "SUBSCRIBE_AGAIN_S", 0.005)
+    monkeypatch.setattr(lane_module, "HELD_CHECK_S", 0.005)
+    return World()
+
+
+def said(conversation: str, *numbers: int) -> list[Envelope]:
+    return [envelope(number, conversation=conversation, external_id=f"{conversation}{number}") for number in numbers]
+
+
+async def test_a_conversation_is_delivered_one_after_the_other_and_acknowledged_in_order(world: World) -> None:
+    world.open = False
+    world.start()
+    world.queue.put(*said("a", 1, 2, 3))
+    for name in ("a1", "a2", "a3"):
+        await until(lambda name=name: world.begun[-1:] == [name], f"delivery of {name}")  # type: ignore[misc]
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert world.begun[-1] == name
+        world.let(name)
+    await until(lambda: world.queue.acked == ["a1", "a2", "a3"], "the acknowledgements")
+    await world.stop()
+
+
+async def test_conversations_do_not_wait_for_each_other(world: World) -> None:
+    world.open = False
+    world.start()
+    world.queue.put(*said("a", 1, 2), *said("b", 1), *said("c", 1))
+    await until(lambda: world.begun == ["a1", "b1", "c1"], "the first of each")
+    world.let("b1", "c1")
+    await until(lambda: world.queue.acked == ["b1", "c1"], "the others")
+    assert world.runner.unfinished == 2
+    world.let("a1", "a2")
+    await world.stop()
+    assert world.runner.unfinished == 0
+
+
+async def test_a_message_is_acknowledged_once_its_outcome_is_stored_and_the_next_does_not_wait_for_that(
+    world: World,
+) -> None:
+    stored = world.stored["a1"] = asyncio.get_running_loop().create_future()
+    world.start()
+    world.queue.put(*said("a", 1, 2))
+    await until(lambda: world.queue.acked == ["a2"], "the second")
+    assert world.runner.unfinished == 1
+    stored.set_result(None)
+    await until(lambda: world.queue.acked == ["a2", "a1"], "the acknowledgement")
+    await world.stop()
+
+
+async def test_a_message_whose_outcome_could_not_be_stored_is_not_acknowledged(world: World) -> None:
+    stored = world.stored["a1"] = asyncio.get_running_loop().create_future()
+    world.start()
+    world.queue.put(*said("a", 1))
+    await until(lambda: world.begun == ["a1"], "the delivery")
+    stored.set_exception(ValueError("refused"))
+    await world.stop()
+    assert world.queue.acked == []
+    assert len(world.queue.ready) == 1
+
+
+async def test_stop_finishes_what_is_under_way_and_gives_back_the_rest_in_order(world: World) -> None:
+    world.open = False
+    world.start()
+    world.queue.put(*said("a", 1, 2, 3), *said("b", 1))
+    await until(lambda: world.begun == ["a1", "b1"], "the deliveries")
+    stopping = asyncio.create_task(world.stop())
+    await asyncio.sleep(0)
+    assert world.queue.is_read, "nobody may read on while something is under way"
+    world.let("a1", "b1", "a2", "a3")
+    await stopping
+    assert sorted(world.queue.acked) == ["a1", "b1"]
+    assert [Envelope.from_bytes(body).external_id for body in world.queue.ready] == ["a2", "a3"]
+    assert world.begun == ["a1", "b1"]
+
+
+async def test_stop_waits_for_outcomes_to_be_stored(world: World) -> None:
+    stored = world.stored["a1"] = asyncio.get_running_loop().create_future()
+    world.start()
+    world.queue.put(*said("a", 1))
+    await until(lambda: world.begun == ["a1"], "the delivery")
+    stopping = asyncio.create_task(world.stop())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not stopping.done()
+    stored.set_result(None)
+    await stopping
+    assert world.queue.acked == ["a1"]
+
+
+async def test_stop_ends_waits_in_place(world: World) -> None:
+    world.waits["a1"] = 3600
+    world.start()
+    world.queue.put(*said("a", 1, 2))
+    await until(lambda: world.begun == ["a1"], "the delivery")
+    await world.stop()
+    assert len(world.queue.ready) == 2
+
+
+@pytest.mark.parametrize("moment", ["before the first turn", "while asking for its standing", "while subscribing"])
+async def test_stop_is_heard_at_any_moment(world: World, moment: str) -> None:
+    world.start()
+    for _ in range(("before the first turn", "while asking for its standing", "while subscribing").index(moment)):
+        await asyncio.sleep(0)
+    await world.stop()
+    assert not world.queue.is_read
+
+
+async def test_what_arrives_after_a_stop_goes_back(world: World) -> None:
+    world.open = False
+    world.start()
+    world.queue.put(*said("a", 1))
+    await until(lambda: world.begun == ["a1"], "the delivery")
+    stopping = asyncio.create_task(world.stop())
+    await asyncio.sleep(0)
+    world.queue.put(*said("b", 1))
+    world.let("a1", "b1")
+    await stopping
+    assert world.queue.acked == ["a1"]
+    assert len(world.queue.ready) == 1
+
+
+async def test_a_held_lane_gives_everything_back_and_resumes_in_order(world: World) -> None:
+    world.fails["a1"] = LaneHeld("429 too.many.requests", 0.001)
+    world.waits["b1"] = 3600
+    world.standing = None
+    world.start()
+    await until(lambda: world.queue.is_read, "the reader")
+    world.open = False
+    world.queue.put(*said("a", 1, 2), *said("b", 1, 2))
+    await until(lambda: world.begun == ["a1", "b1"], "the deliveries")
+    world.standing = Held("429 too.many.requests", 0.001)
+    world.let("a1")
+    await until(lambda: not world.queue.is_read and len(world.queue.ready) == 4, "the lane given back")
+    await until(lambda: world.runner.held_reason == "429 too.many.requests", "the reason")
+    assert world.runner.unfinished == 0
+    world.waits.clear()
+    world.begun.clear()
+    world.open = True
+    world.standing = None
+    await until(lambda: len(world.queue.acked) == 4, "the rest")
+    assert [name for name in world.begun if name.startswith("a")] == ["a1", "a2"]
+    assert [name for name in world.begun if name.startswith("b")] == ["b1", "b2"]
+    assert world.runner.held_reason is None
+    await world.stop()
+
+
+async def test_a_lane_that_must_wait_is_not_read_at_all(world: World) -> None:
+    world.standing = Held("tenant is suspended", 0.001)
+    world.start()
+    world.queue.put(*said("a", 1))
+    await until(lambda: world.runner.held_reason == "tenant is suspended", "the reason")
+    assert world.queue.subscriptions == 0
+    world.standing = None
+    await until(lambda: world.queue.acked == ["a1"], "the delivery")
+    await world.stop()
+
+
+async def test_a_held_lane_can_be_stopped(world: World) -> None:
+    world.standing = Held("tenant is suspended", 3600)
+    world.start()
+    await until(lambda: world.runner.held_reason, "the reason")
+    await world.stop()
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        pytest.param(Unavailable("cell:0 cannot be reached"), id="its cell is away"),
+        pytest.param(RuntimeError("a bug"), id="a bug of ours in its cell"),
+    ],
+)
+async def test_a_lane_is_read_again_once_its_standing_can_be_told(world: World, trouble: Exception) -> None:
+    world.standing = trouble
+    world.start()
+    world.queue.put(*said("a", 1))
+    for _ in range(50):
+        await asyncio.sleep(0)
+    world.standing = None
+    await until(lambda: world.queue.acked == ["a1"], "the delivery")
+    await world.stop()
+
+
+async def test_a_lost_connection_delivers_again_what_was_not_acknowledged_after_what_is_under_way(
+    world: World,
+) -> None:
+    world.open = False
+    world.start()
+    world.queue.put(*said("a", 1, 2))
+    await until(lambda: world.begun == ["a1"], "the delivery")
+    world.queue.lose_connection()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert world.queue.subscriptions == 1, "a1 is still under way"
+    world.let("a1", "a2")
+    await until(lambda: world.queue.acked == ["a1", "a2"], "both, acknowledged on the new channel")
+    assert world.begun == ["a1", "a1", "a2"]
+    await world.stop()
+
+
+async def test_a_broker_that_is_away_is_tried_again(world: World) -> None:
+    world.queue.away = True
+    world.start()
+    for _ in range(50):
+        await asyncio.sleep(0)
+    world.queue.away = False
+    world.queue.put(*said("a", 1))
+    await until(lambda: world.queue.acked == ["a1"], "the delivery")
+    await world.stop()
+
+
+async def test_a_bug_of_ours_skips_no_message_and_leaves_the_lane_with_a_reader(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.fails["a1"] = RuntimeError("a bug")
+    world.start()
+    world.queue.put(*said("a", 1, 2))
+    await until(lambda: world.queue.acked == ["a1", "a2"], "both")
+    assert world.begun == ["a1", "a1", "a2"]
+    assert "lane.failed" in caplog.messages
+    await world.stop()
+
+
+async def test_what_is_no_envelope_is_kept_and_acknowledged_and_holds_nobody_up(world: World) -> None:
+    world.start()
+    world.queue.put(b"not an envelope", *said("a", 1), b"\xff")
+    await until(lambda: len(world.queue.acked) == 3, "all three")
+    assert world.kept == [b"not an envelope", b"\xff"]
+    await world.stop()
+
+
+@pytest.mark.parametrize("trouble", [StoreUnavailable("Postgres cannot be reached"), ValueError("a bug")])
+async def test_what_is_no_envelope_waits_in_its_queue_while_it_cannot_be_kept(world: World, trouble: Exception) -> None:
+    world.cannot_keep = trouble
+    world.start()
+    world.queue.put(b"not an envelope")
+    await until(lambda: world.queue.subscriptions >= 2, "another try")
+    assert world.queue.acked == []
+    assert world.runner.held_reason in ("an unreadable message cannot be kept", None)
+    world.cannot_keep = None
+    await until(lambda: world.queue.acked == ["unreadable"], "the acknowledgement")
+    await world.stop()
+
+
+async def test_a_store_that_is_away_is_not_asked_in_a_hot_loop(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lane_module, "SUBSCRIBE_AGAIN_S", 3600)
+    monkeypatch.setattr(lane_module, "HELD_CHECK_S", 3600)
+    world.cannot_keep = StoreUnavailable("Postgres cannot be reached")
+    world.start()
+    world.queue.put(b"not an envelope")
+    await until(lambda: world.runner.held_reason, "the hold")
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert world.queue.subscriptions == 1
+    await world.stop()
+
+
+async def test_a_lane_tells_how_old_its_oldest_message_is(world: World) -> None:
+    world.open = False
+    world.start()
+    assert world.runner.oldest_accepted_at is None
+    world.queue.put(
+        envelope(1, conversation="a", accepted_at=50.0),
+        envelope(2, conversation="a", accepted_at=60.0),
+        envelope(3, conversation="b", accepted_at=40.0),
+    )
+    await until(lambda: len(world.begun) == 2, "the deliveries")
+    assert world.runner.oldest_accepted_at == 40.0
+    world.let("wamid.3")
+    await until(lambda: world.queue.acked == ["wamid.3"], "the older one")
+    assert world.runner.oldest_accepted_at == 50.0
+    world.let("wamid.1", "wamid.2")
+    await world.stop()
