@@ -22,7 +22,6 @@ CALLS_AT_ONCE = 1000
 LOOK_EVERY_S = 2.0
 REPLICA = {"num_cpus": 0}
 # A supervisor that was killed is started anew by Ray, but supervises only once somebody asks it to.
-SUPERVISOR_CHECK_S = 2.0
 
 
 class SupervisedWebhooks(WebhookParts):

@@ -1,4 +1,4 @@
-"""Grouping calls without waiting: one goes at once when none is under way, else with all that has gathered."""
+"""Grouping calls: one goes at once when none is under way, else with all that has gathered; or waits for company."""
 
 from __future__ import annotations
 
@@ -14,12 +14,19 @@ class Grouped(Generic[Item, Answer]):
     """Turns single calls into group calls of at most `limit` items, one group under way at a time.
 
     `call` answers with one entry for each item, in their order; an entry that is an exception is raised to its caller,
-    and an exception from `call` itself to all callers of the group.
+    and an exception from `call` itself to all callers of the group. A group that is not full waits `gather_s` for more:
+    for work whose answer nobody awaits.
     """
 
-    def __init__(self, call: Callable[[Sequence[Item]], Awaitable[Sequence[Answer | Exception]]], limit: int) -> None:
+    def __init__(
+        self,
+        call: Callable[[Sequence[Item]], Awaitable[Sequence[Answer | Exception]]],
+        limit: int,
+        gather_s: float = 0.0,
+    ) -> None:
         self._call = call
         self._limit = limit
+        self._gather_s = gather_s
         self._gathered: list[tuple[Item, asyncio.Future[Answer]]] = []
         self._runner: asyncio.Task[None] | None = None
 
@@ -43,6 +50,8 @@ class Grouped(Generic[Item, Answer]):
     async def _run(self) -> None:
         try:
             while self._gathered:
+                if self._gather_s and len(self._gathered) < self._limit:
+                    await asyncio.sleep(self._gather_s)
                 group, self._gathered = self._gathered[: self._limit], self._gathered[self._limit :]
                 await self._answer_group(group)
         finally:

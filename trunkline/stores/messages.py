@@ -22,26 +22,22 @@ CONVERSATIONS_REMEMBERED = 20_000
 # Rows are locked in one order everywhere (tenant, message), so that groups never wait for each other in a circle.
 # What somebody else is sending is not even locked: he may be settling it, and then want what was settled here before.
 _CLAIM = """
-WITH asked AS (
-    SELECT a.*, t.epoch IS NOT DISTINCT FROM a.epoch AS current
+WITH claimed AS (
+    INSERT INTO messages AS m (tenant_id, message_id, wa_id, conversation_id, direction, kind, status, wamid,
+                               genesys_id, text, attempts, attempt_id, owner, claimed_at, claim_until, accepted_at)
+    SELECT a.tenant_id, a.message_id, a.wa_id, a.conversation_id, a.direction, a.kind, 'sending', a.wamid,
+           a.genesys_id, a.text, 1, a.attempt_id, a.owner, now(), now() + make_interval(secs => a.claim_s),
+           to_timestamp(a.accepted)
     FROM unnest(%(tenant)s::text[], %(message)s::uuid[], %(wa_id)s::text[], %(conversation)s::uuid[],
                 %(direction)s::text[], %(kind)s::text[], %(wamid)s::text[], %(genesys)s::text[], %(text)s::text[],
                 %(accepted)s::float8[], %(epoch)s::bigint[], %(attempt)s::uuid[], %(owner)s::text[],
                 %(claim)s::float8[])
          AS a(tenant_id, message_id, wa_id, conversation_id, direction, kind, wamid, genesys_id, text,
               accepted, epoch, attempt_id, owner, claim_s)
-    LEFT JOIN tenant_activations t ON t.tenant_id = a.tenant_id
-), claimed AS (
-    INSERT INTO messages AS m (tenant_id, message_id, wa_id, conversation_id, direction, kind, status, wamid,
-                               genesys_id, text, attempts, attempt_id, owner, claimed_at, claim_until, accepted_at)
-    SELECT a.tenant_id, a.message_id, a.wa_id, a.conversation_id, a.direction, a.kind, 'sending', a.wamid,
-           a.genesys_id, a.text, 1, a.attempt_id, a.owner, now(), now() + make_interval(secs => a.claim_s),
-           to_timestamp(a.accepted)
-    FROM asked a
+    JOIN tenant_activations t ON t.tenant_id = a.tenant_id AND t.epoch = a.epoch
     LEFT JOIN messages e ON e.tenant_id = a.tenant_id AND e.message_id = a.message_id
     LEFT JOIN seen s ON s.tenant_id = a.tenant_id AND s.key_hash = a.message_id
-    WHERE a.current
-      AND CASE WHEN e.message_id IS NULL THEN s.key_hash IS NULL ELSE e.status IN ('received', 'waiting', 'unknown') END
+    WHERE CASE WHEN e.message_id IS NULL THEN s.key_hash IS NULL ELSE e.status IN ('received', 'waiting', 'unknown') END
     ORDER BY a.tenant_id, a.message_id
     ON CONFLICT (tenant_id, message_id) DO UPDATE
     SET status = 'sending', attempts = m.attempts + 1, attempt_id = excluded.attempt_id, owner = excluded.owner,
@@ -54,15 +50,17 @@ WITH asked AS (
     INSERT INTO seen (tenant_id, key_hash) SELECT tenant_id, message_id FROM claimed
     ORDER BY tenant_id, message_id ON CONFLICT DO NOTHING
 )
-SELECT a.tenant_id, a.message_id::text, a.current, c.attempts, c.parts_done, c.unknowns
-FROM asked a LEFT JOIN claimed c USING (tenant_id, message_id)
+SELECT tenant_id, message_id::text, attempts, parts_done, unknowns FROM claimed
 """
 
+# Why a claim was not granted.
 _STANDING = """
-SELECT m.tenant_id, m.message_id::text, m.status, m.attempt_id::text, m.owner, m.claim_until < now() AS expired,
+SELECT a.tenant_id, a.message_id::text, t.epoch IS NOT DISTINCT FROM a.epoch AS current, m.status, m.attempt_id::text,
+       m.owner, m.claim_until < now() AS expired,
        EXTRACT(epoch FROM m.updated_at + make_interval(secs => %(news)s) - now())::float8 AS news_in_s
-FROM messages m
-JOIN unnest(%(tenant)s::text[], %(message)s::uuid[]) AS a(tenant_id, message_id) USING (tenant_id, message_id)
+FROM unnest(%(tenant)s::text[], %(message)s::uuid[], %(epoch)s::bigint[]) AS a(tenant_id, message_id, epoch)
+LEFT JOIN tenant_activations t ON t.tenant_id = a.tenant_id
+LEFT JOIN messages m ON m.tenant_id = a.tenant_id AND m.message_id = a.message_id
 """
 
 # An outcome is taken from whoever made the attempt; a late "delivered" is believed even from a superseded one, and
@@ -226,30 +224,42 @@ async def _claim(taken: Connection, claims: Sequence[Claim]) -> list[ClaimAnswer
         "news": NEWS_WITHIN_S,
     }
     rows = await (await taken.execute(_CLAIM, parameters)).fetchall()
-    answers: dict[tuple[str, str], ClaimAnswer] = {}
-    for tenant_id, message_id, current, attempts, parts_done, unknowns in rows:
-        if attempts is not None:
-            answers[tenant_id, message_id] = Granted(attempts, parts_done, unknowns)
-        elif not current:
-            answers[tenant_id, message_id] = OutOfDate()
-    refused = [e for e in envelopes if (e.tenant_id, e.message_id) not in answers]
+    answers: dict[tuple[str, str], ClaimAnswer] = {
+        (tenant_id, message_id): Granted(attempts, parts_done, unknowns)
+        for tenant_id, message_id, attempts, parts_done, unknowns in rows
+    }
+    refused = [claim for claim in claims if (claim.envelope.tenant_id, claim.envelope.message_id) not in answers]
     if refused:
         answers.update(await _standing(taken, refused))
-    # What was claimed once and has no row any more was erased since: its repetition is dropped.
-    return [answers.get((e.tenant_id, e.message_id), Settled("erased")) for e in envelopes]
+    return [answers[e.tenant_id, e.message_id] for e in envelopes]
 
 
-async def _standing(taken: Connection, envelopes: Sequence[Envelope]) -> dict[tuple[str, str], ClaimAnswer]:
-    rows = await (await taken.execute(_STANDING, {**_keys(envelopes), "news": NEWS_WITHIN_S})).fetchall()
-    answers: dict[tuple[str, str], ClaimAnswer] = {}
-    for tenant_id, message_id, status, attempt_id, owner, expired, news_in_s in rows:
-        if status == "sending":
-            answers[tenant_id, message_id] = Busy(attempt_id, owner or "", expired is not False)
-        elif status in ("unknown", "received", "waiting"):
-            answers[tenant_id, message_id] = Uncertain(max(0.0, news_in_s) if status == "unknown" else 0.0)
-        else:
-            answers[tenant_id, message_id] = Settled(status)
-    return answers
+async def _standing(taken: Connection, claims: Sequence[Claim]) -> dict[tuple[str, str], ClaimAnswer]:
+    parameters = {
+        **_keys([claim.envelope for claim in claims]),
+        "epoch": [claim.epoch for claim in claims],
+        "news": NEWS_WITHIN_S,
+    }
+    rows = await (await taken.execute(_STANDING, parameters)).fetchall()
+    return {(tenant_id, message_id): _why_not(*standing) for tenant_id, message_id, *standing in rows}
+
+
+def _why_not(
+    current: bool, status: str | None, attempt_id: str, owner: str | None, expired: bool | None, news_in_s: float
+) -> ClaimAnswer:
+    match status:
+        case _ if not current:
+            return OutOfDate()
+        case None:
+            return Settled("erased")  # claimed once, and its row has gone since: its repetition is dropped
+        case "sending":
+            return Busy(attempt_id, owner or "", expired is not False)
+        case "unknown":
+            return Uncertain(max(0.0, news_in_s))
+        case "received" | "waiting":
+            return Uncertain(0.0)
+        case _:
+            return Settled(status)
 
 
 async def _settle(taken: Connection, outcomes: Sequence[Outcome]) -> None:
