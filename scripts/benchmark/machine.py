@@ -54,15 +54,22 @@ def _redis(url: str) -> str:
 
 
 def _rabbitmq(url: str) -> str:
-    # Only this adapter shows what the server says of itself.
+    told: dict[str, Any] = {}
+
+    def opened(connection: pika.SelectConnection) -> None:
+        told.update(connection.server_properties)  # forgotten when it closes
+        connection.close()
+
+    # The blocking adapter does not show what the server says of itself.
     connection = pika.SelectConnection(
         pika.URLParameters(url),
-        on_open_callback=lambda opened: opened.close(),
+        on_open_callback=opened,
         on_open_error_callback=lambda failed, _: failed.ioloop.stop(),
         on_close_callback=lambda closed, _: closed.ioloop.stop(),
     )
     connection.ioloop.start()
-    return str((connection.server_properties or {}).get("version", "unknown"))
+    connection.ioloop.close()
+    return str(told.get("version", "unknown"))
 
 
 def _cpu() -> str:

@@ -1,5 +1,7 @@
 """The benchmark's arithmetic: options, percentiles, the ledger of what arrived, parts of processes, tables."""
 
+import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +9,7 @@ import httptools
 import pytest
 
 from sandbox.payloads import sign_meta
-from scripts.benchmark import report, tenants
+from scripts.benchmark import machine, report, tenants
 from scripts.benchmark.figures import over_rounds, percentile
 from scripts.benchmark.ledger import Arrival, Sent, balance, read_arrivals
 from scripts.benchmark.options import Options, parse
@@ -174,6 +176,16 @@ def test_processor_time_is_what_was_used_in_between() -> None:
     assert cpu_s_by_part(before, after) == {"cells": 0.75}
 
 
+# --- what it was measured on ---
+
+
+@pytest.mark.services
+def test_the_stores_tell_their_versions() -> None:
+    told = machine.versions(os.environ)
+    for store in ("PostgreSQL", "RabbitMQ", "Redis"):
+        assert re.match(r"\d+\.\d+", told[store]), f"{store} {told[store]}"
+
+
 # --- the report ---
 
 
@@ -212,10 +224,10 @@ def test_a_fault_of_a_single_round_is_told() -> None:
 
 
 def _result() -> dict[str, Any]:
-    machine = {"cpu": "a cpu", "cores": 2, "memory_gib": 4, "system": "Linux", "load_before": 0.1, "commit": "abc"}
+    measured_on = {"cpu": "a cpu", "cores": 2, "memory_gib": 4, "system": "Linux", "load_before": 0.1, "commit": "abc"}
     options = {"rounds": 3, "messages": 4000, "customers": 200, "tenants": 5, "connections": 64, "pace_s": 10.0}
     return {
-        "at": "2026-11-23T20:00:00+00:00", "machine": machine, "versions": {"Python": "3.11"}, "options": options,
+        "at": "2026-11-23T20:00:00+00:00", "machine": measured_on, "versions": {"Python": "3.11"}, "options": options,
         "medians": report.summarise([_round()]),
     }  # fmt: skip
 
