@@ -22,6 +22,8 @@ NAMESPACE = "trunkline"
 SUPERVISOR = "supervisor"
 CALL_TIMEOUT_S = 10.0
 ASKED_AT_ONCE = 500
+# A call costs as much as a hundred asks in it.
+REST_S = 0.003
 # Detached, or Ray would end an actor with the replica that made it; calls are repeated by their callers, who know more.
 OPTIONS: dict[str, Any] = {
     "namespace": NAMESPACE,
@@ -117,7 +119,9 @@ class CellTenants:
         name = self._cell_of(tenant_id)
         group = self._groups.get(name)
         if group is None:
-            group = self._groups[name] = Grouped(lambda asks: self._admit_group(name, asks), ASKED_AT_ONCE)
+            group = self._groups[name] = Grouped(
+                lambda asks: self._admit_group(name, asks), ASKED_AT_ONCE, rest_s=REST_S
+            )
         return await group((tenant_id, ask))
 
     async def standing(self, tenant_id: str, cloud: Cloud) -> Held | None:

@@ -15,7 +15,8 @@ class Grouped(Generic[Item, Answer]):
 
     `call` answers with one entry for each item, in their order; an entry that is an exception is raised to its caller,
     and an exception from `call` itself to all callers of the group. A group that is not full waits `gather_s` for more:
-    for work whose answer nobody awaits.
+    for work whose answer nobody awaits. Between two groups of a busy time lies `rest_s`: the first of a quiet time goes
+    at once, and under load groups grow instead of calls.
     """
 
     def __init__(
@@ -23,10 +24,12 @@ class Grouped(Generic[Item, Answer]):
         call: Callable[[Sequence[Item]], Awaitable[Sequence[Answer | Exception]]],
         limit: int,
         gather_s: float = 0.0,
+        rest_s: float = 0.0,
     ) -> None:
         self._call = call
         self._limit = limit
         self._gather_s = gather_s
+        self._rest_s = rest_s
         self._gathered: list[tuple[Item, asyncio.Future[Answer]]] = []
         self._runner: asyncio.Task[None] | None = None
 
@@ -54,6 +57,8 @@ class Grouped(Generic[Item, Answer]):
                     await asyncio.sleep(self._gather_s)
                 group, self._gathered = self._gathered[: self._limit], self._gathered[self._limit :]
                 await self._answer_group(group)
+                if self._rest_s and 0 < len(self._gathered) < self._limit:
+                    await asyncio.sleep(self._rest_s)
         finally:
             self._runner = None
 

@@ -93,7 +93,8 @@ def _did_not_leave(error: BaseException) -> bool:
     cause = error.__cause__ or error
     return isinstance(
         cause,
-        aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | aiohttp.InvalidURL | httpx.InvalidURL
+        aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | aiohttp.InvalidURL
+        | aiohttp.NonHttpUrlClientError | httpx.InvalidURL
         | httpx.UnsupportedProtocol,
     )  # fmt: skip
 

@@ -17,6 +17,8 @@ Entry = TypeVar("Entry")
 log = logging.getLogger(__name__)
 
 GROUP_LIMIT = 500
+# Between two transactions of a busy time, so that under load they grow instead of becoming more.
+REST_S = 0.003
 FIRST_WAIT_S = 0.2
 LONGEST_WAIT_S = 3.0
 
@@ -77,6 +79,8 @@ class Ledger:
                 try:
                     await self._exchange(outcomes, claims)
                     wait_s = FIRST_WAIT_S
+                    if self._outcomes or self._claims:
+                        await asyncio.sleep(REST_S)
                 except StoreUnavailable as error:
                     self._outcomes.extendleft(entry for entry in reversed(outcomes) if not _is_stored(entry[1]))
                     for _, answer in claims:

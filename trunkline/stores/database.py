@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
+from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -21,6 +23,7 @@ CONNECT_TIMEOUT_S = 5
 WAIT_FOR_CONNECTION_S = 5.0
 # The pool doubles its wait between attempts: a short limit keeps the wait short once Postgres is back.
 RECONNECT_TIMEOUT_S = 5.0
+TRUSTED_S = 0.5
 SERVER_TIMEOUTS = "-c statement_timeout=30s -c idle_in_transaction_session_timeout=60s"
 
 # Tables grow faster than their statistics: a plan made for an empty table would read a full one from end to end.
@@ -55,8 +58,15 @@ def open_pool(database_url: str, *, min_size: int, max_size: int, by_key: bool =
     """
     given = conninfo_to_dict(conninfo(database_url)).get("options") or ""
 
+    checked_at: WeakKeyDictionary[Connection, float] = WeakKeyDictionary()
+
     async def check(connection: Connection) -> None:
         # After a restart of Postgres every idle connection is dead: drop them all at once, not one per request.
+        # One that worked a moment ago is trusted: the question costs a round trip, and every caller stands a failure.
+        now = time.monotonic()
+        if now - checked_at.get(connection, 0.0) < TRUSTED_S:
+            return
+        checked_at[connection] = now
         try:
             await AsyncConnectionPool.check_connection(connection)
         except psycopg.OperationalError:
