@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from trunkline.arrival import Arrival, Stray
 from trunkline.envelope import Direction
 from trunkline.stores.conversations import Activity, touch_conversations
 from trunkline.stores.database import Connection, Pool, connection
-from trunkline.stores.values import storable
+from trunkline.stores.values import as_rows, storable
+from trunkline.tenancy.conversations import Conversation
 
 # Rows that exist are left out before the insert: waiting for one that is being settled, while its settler waits for
 # a row inserted here, would be a deadlock.
@@ -17,9 +19,9 @@ INSERT INTO messages (tenant_id, message_id, wa_id, conversation_id, direction, 
                       accepted_at)
 SELECT a.tenant_id, a.message_id, a.wa_id, a.conversation_id, a.direction, a.kind, 'received', a.wamid, a.genesys_id,
        a.text, to_timestamp(a.accepted)
-FROM unnest(%(tenant)s::text[], %(message)s::uuid[], %(wa_id)s::text[], %(conversation)s::uuid[], %(direction)s::text[],
-            %(kind)s::text[], %(wamid)s::text[], %(genesys)s::text[], %(text)s::text[], %(accepted)s::float8[])
-     AS a(tenant_id, message_id, wa_id, conversation_id, direction, kind, wamid, genesys_id, text, accepted)
+FROM json_to_recordset(%(rows)s::json)
+     AS a(tenant_id text, message_id uuid, wa_id text, conversation_id uuid, direction text, kind text, wamid text,
+          genesys_id text, text text, accepted float8)
 WHERE NOT EXISTS (SELECT FROM seen s WHERE s.tenant_id = a.tenant_id AND s.key_hash = a.message_id)
   AND NOT EXISTS (SELECT FROM messages e WHERE e.tenant_id = a.tenant_id AND e.message_id = a.message_id)
 ORDER BY a.tenant_id, a.message_id
@@ -83,23 +85,29 @@ class ArrivalStore:
 async def _record_messages(taken: Connection, arrivals: Sequence[Arrival]) -> None:
     if not arrivals:
         return
-    envelopes = [arrival.envelope for arrival in arrivals]
     conversations = await touch_conversations(taken, [_activity(arrival) for arrival in arrivals])
-    await taken.execute(
-        _RECORD,
-        {
-            "tenant": [e.tenant_id for e in envelopes],
-            "message": [e.message_id for e in envelopes],
-            "wa_id": [storable(e.conversation) for e in envelopes],
-            "conversation": [conversations[e.tenant_id, storable(e.conversation)].conversation_id for e in envelopes],
-            "direction": [e.direction.value for e in envelopes],
-            "kind": [storable(e.kind) for e in envelopes],
-            "wamid": [storable(e.external_id) if e.direction is Direction.INBOUND else None for e in envelopes],
-            "genesys": [storable(e.external_id) if e.direction is Direction.OUTBOUND else None for e in envelopes],
-            "text": [storable(arrival.text) for arrival in arrivals],
-            "accepted": [e.accepted_at for e in envelopes],
-        },
-    )
+    rows = [
+        _row(arrival, conversations[arrival.envelope.tenant_id, storable(arrival.envelope.conversation)])
+        for arrival in arrivals
+    ]
+    await taken.execute(_RECORD, {"rows": as_rows(rows)})
+
+
+def _row(arrival: Arrival, conversation: Conversation) -> dict[str, Any]:
+    envelope = arrival.envelope
+    external_id = storable(envelope.external_id)
+    return {
+        "tenant_id": envelope.tenant_id,
+        "message_id": envelope.message_id,
+        "wa_id": conversation.wa_id,
+        "conversation_id": conversation.conversation_id,
+        "direction": envelope.direction.value,
+        "kind": storable(envelope.kind),
+        "wamid": external_id if envelope.direction is Direction.INBOUND else None,
+        "genesys_id": external_id if envelope.direction is Direction.OUTBOUND else None,
+        "text": storable(arrival.text),
+        "accepted": envelope.accepted_at,
+    }
 
 
 def _activity(arrival: Arrival) -> Activity:

@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from trunkline.grouping import Grouped
 from trunkline.stores.database import Connection, Pool, connection
 from trunkline.stores.keys import MAPPING_TTL_S, mapping_by_conversation, mapping_by_wa_id
-from trunkline.stores.values import storable
+from trunkline.stores.values import as_rows, storable
 from trunkline.tenancy.conversations import Conversation
 
 GROUP_LIMIT = 500
@@ -23,8 +23,7 @@ _CLOSE_IDLE = """
 UPDATE conversation_mappings c SET status = 'closed'
 FROM (
     SELECT k.tenant_id, k.conversation_id
-    FROM unnest(%(tenant)s::text[], %(wa_id)s::text[], %(at)s::float8[], %(hours)s::int[])
-         AS a(tenant_id, wa_id, at, hours)
+    FROM json_to_recordset(%(rows)s::json) AS a(tenant_id text, wa_id text, at float8, hours int)
     JOIN conversation_mappings k ON k.tenant_id = a.tenant_id AND k.wa_id = a.wa_id AND k.status = 'open'
     WHERE k.last_activity_at < to_timestamp(a.at) - make_interval(hours => a.hours)
     ORDER BY k.tenant_id, k.wa_id FOR UPDATE OF k
@@ -35,8 +34,7 @@ WHERE c.tenant_id = idle.tenant_id AND c.conversation_id = idle.conversation_id
 _TOUCH = """
 INSERT INTO conversation_mappings AS c (tenant_id, wa_id, created_at, last_activity_at, last_inbound_at)
 SELECT tenant_id, wa_id, to_timestamp(min(at)), to_timestamp(max(at)), to_timestamp(max(inbound_at))
-FROM unnest(%(tenant)s::text[], %(wa_id)s::text[], %(at)s::float8[], %(inbound_at)s::float8[])
-     AS a(tenant_id, wa_id, at, inbound_at)
+FROM json_to_recordset(%(rows)s::json) AS a(tenant_id text, wa_id text, at float8, inbound_at float8)
 GROUP BY tenant_id, wa_id ORDER BY tenant_id, wa_id
 ON CONFLICT (tenant_id, wa_id) WHERE status = 'open' DO UPDATE
 SET last_activity_at = GREATEST(c.last_activity_at, excluded.last_activity_at),
@@ -58,16 +56,21 @@ class Activity:
 
 async def touch_conversations(taken: Connection, activities: Sequence[Activity]) -> dict[tuple[str, str], Conversation]:
     """Note activity, closing and opening conversations as their windows say; answers by (tenant, customer)."""
-    parameters = {
-        "tenant": [activity.tenant_id for activity in activities],
-        "wa_id": [storable(activity.wa_id) for activity in activities],
-        "at": [activity.at for activity in activities],
-        "hours": [activity.window_hours for activity in activities],
-        "inbound_at": [activity.inbound_at for activity in activities],
-    }
-    await taken.execute(_CLOSE_IDLE, parameters)
-    rows = await (await taken.execute(_TOUCH, parameters)).fetchall()
-    return {(tenant, wa_id): Conversation(conversation, wa_id, at) for tenant, wa_id, conversation, at in rows}
+    rows = as_rows(
+        [
+            {
+                "tenant_id": activity.tenant_id,
+                "wa_id": storable(activity.wa_id),
+                "at": activity.at,
+                "hours": activity.window_hours,
+                "inbound_at": activity.inbound_at,
+            }
+            for activity in activities
+        ]
+    )
+    await taken.execute(_CLOSE_IDLE, {"rows": rows})
+    found = await (await taken.execute(_TOUCH, {"rows": rows})).fetchall()
+    return {(tenant, wa_id): Conversation(conversation, wa_id, at) for tenant, wa_id, conversation, at in found}
 
 
 class ConversationStore:

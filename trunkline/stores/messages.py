@@ -13,7 +13,7 @@ from psycopg.rows import dict_row
 from trunkline.attempt import Busy, Claim, ClaimAnswer, Granted, Outcome, OutOfDate, Settled, Uncertain
 from trunkline.envelope import Direction, Envelope
 from trunkline.stores.database import Connection, Pool, connection
-from trunkline.stores.values import storable
+from trunkline.stores.values import as_rows, storable
 
 # How long a send to WhatsApp with an unknown outcome waits for a status that tells (protocol notes 5.1).
 NEWS_WITHIN_S = 30
@@ -28,12 +28,9 @@ WITH claimed AS (
     SELECT a.tenant_id, a.message_id, a.wa_id, a.conversation_id, a.direction, a.kind, 'sending', a.wamid,
            a.genesys_id, a.text, 1, a.attempt_id, a.owner, now(), now() + make_interval(secs => a.claim_s),
            to_timestamp(a.accepted)
-    FROM unnest(%(tenant)s::text[], %(message)s::uuid[], %(wa_id)s::text[], %(conversation)s::uuid[],
-                %(direction)s::text[], %(kind)s::text[], %(wamid)s::text[], %(genesys)s::text[], %(text)s::text[],
-                %(accepted)s::float8[], %(epoch)s::bigint[], %(attempt)s::uuid[], %(owner)s::text[],
-                %(claim)s::float8[])
-         AS a(tenant_id, message_id, wa_id, conversation_id, direction, kind, wamid, genesys_id, text,
-              accepted, epoch, attempt_id, owner, claim_s)
+    FROM json_to_recordset(%(rows)s::json)
+         AS a(tenant_id text, message_id uuid, wa_id text, conversation_id uuid, direction text, kind text, wamid text,
+              genesys_id text, text text, accepted float8, epoch bigint, attempt_id uuid, owner text, claim_s float8)
     JOIN tenant_activations t ON t.tenant_id = a.tenant_id AND t.epoch = a.epoch
     LEFT JOIN messages e ON e.tenant_id = a.tenant_id AND e.message_id = a.message_id
     LEFT JOIN seen s ON s.tenant_id = a.tenant_id AND s.key_hash = a.message_id
@@ -70,9 +67,9 @@ UPDATE messages m
 SET status = o.status, parts_done = GREATEST(m.parts_done, o.parts_done), wamid = COALESCE(o.wamid, m.wamid),
     genesys_id = COALESCE(o.genesys_id, m.genesys_id), attempts = m.attempts - o.uncounted,
     unknowns = m.unknowns + (o.status = 'unknown')::int, owner = NULL, claim_until = NULL, updated_at = now()
-FROM unnest(%(tenant)s::text[], %(message)s::uuid[], %(attempt)s::uuid[], %(status)s::text[], %(parts)s::int[],
-            %(wamid)s::text[], %(genesys)s::text[], %(uncounted)s::int[])
-     AS o(tenant_id, message_id, attempt_id, status, parts_done, wamid, genesys_id, uncounted)
+FROM json_to_recordset(%(rows)s::json)
+     AS o(tenant_id text, message_id uuid, attempt_id uuid, status text, parts_done int, wamid text, genesys_id text,
+          uncounted int)
 WHERE m.tenant_id = o.tenant_id AND m.message_id = o.message_id
   AND (m.attempt_id = o.attempt_id AND m.status = 'sending' OR o.status = 'delivered'
        OR o.status = 'dead' AND m.status IN ('received', 'waiting'))
@@ -207,23 +204,8 @@ async def _claim(taken: Connection, claims: Sequence[Claim]) -> list[ClaimAnswer
     if not claims:
         return []
     envelopes = [claim.envelope for claim in claims]
-    parameters = {
-        **_keys(envelopes),
-        "wa_id": [storable(e.conversation) for e in envelopes],
-        "conversation": [claim.conversation_id for claim in claims],
-        "direction": [e.direction.value for e in envelopes],
-        "kind": [storable(e.kind) for e in envelopes],
-        "wamid": [_wamid(e) for e in envelopes],
-        "genesys": [_genesys_id(e) for e in envelopes],
-        "text": [storable(claim.text) for claim in claims],
-        "accepted": [e.accepted_at for e in envelopes],
-        "epoch": [claim.epoch for claim in claims],
-        "attempt": [claim.attempt_id for claim in claims],
-        "owner": [claim.owner for claim in claims],
-        "claim": [claim.claim_s for claim in claims],
-        "news": NEWS_WITHIN_S,
-    }
-    rows = await (await taken.execute(_CLAIM, parameters)).fetchall()
+    asked = as_rows([_claim_row(claim) for claim in claims])
+    rows = await (await taken.execute(_CLAIM, {"rows": asked, "news": NEWS_WITHIN_S})).fetchall()
     answers: dict[tuple[str, str], ClaimAnswer] = {
         (tenant_id, message_id): Granted(attempts, parts_done, unknowns)
         for tenant_id, message_id, attempts, parts_done, unknowns in rows
@@ -232,6 +214,26 @@ async def _claim(taken: Connection, claims: Sequence[Claim]) -> list[ClaimAnswer
     if refused:
         answers.update(await _standing(taken, refused))
     return [answers[e.tenant_id, e.message_id] for e in envelopes]
+
+
+def _claim_row(claim: Claim) -> dict[str, Any]:
+    envelope = claim.envelope
+    return {
+        "tenant_id": envelope.tenant_id,
+        "message_id": envelope.message_id,
+        "wa_id": storable(envelope.conversation),
+        "conversation_id": claim.conversation_id,
+        "direction": envelope.direction.value,
+        "kind": storable(envelope.kind),
+        "wamid": _wamid(envelope),
+        "genesys_id": _genesys_id(envelope),
+        "text": storable(claim.text),
+        "accepted": envelope.accepted_at,
+        "epoch": claim.epoch,
+        "attempt_id": claim.attempt_id,
+        "owner": claim.owner,
+        "claim_s": claim.claim_s,
+    }
 
 
 async def _standing(taken: Connection, claims: Sequence[Claim]) -> dict[tuple[str, str], ClaimAnswer]:
@@ -266,21 +268,22 @@ async def _settle(taken: Connection, outcomes: Sequence[Outcome]) -> None:
     if not outcomes:
         return
     ordered = sorted(outcomes, key=lambda outcome: (outcome.envelope.tenant_id, outcome.envelope.message_id))
-    keys = _keys([outcome.envelope for outcome in ordered])
-    await taken.execute(
-        _SETTLE,
-        {
-            **keys,
-            "attempt": [outcome.attempt_id for outcome in ordered],
-            "status": [outcome.status for outcome in ordered],
-            "parts": [outcome.parts_done for outcome in ordered],
-            "wamid": [storable(outcome.wamid) for outcome in ordered],
-            "genesys": [storable(outcome.genesys_id) for outcome in ordered],
-            "uncounted": [0 if outcome.counted else 1 for outcome in ordered],
-        },
-    )
+    await taken.execute(_SETTLE, {"rows": as_rows([_outcome_row(outcome) for outcome in ordered])})
     await _tell(taken, [outcome for outcome in ordered if outcome.event != "delivered" or outcome.detail])
     await _bury(taken, [outcome for outcome in ordered if outcome.dead_letter is not None])
+
+
+def _outcome_row(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "tenant_id": outcome.envelope.tenant_id,
+        "message_id": outcome.envelope.message_id,
+        "attempt_id": outcome.attempt_id,
+        "status": outcome.status,
+        "parts_done": outcome.parts_done,
+        "wamid": storable(outcome.wamid),
+        "genesys_id": storable(outcome.genesys_id),
+        "uncounted": 0 if outcome.counted else 1,
+    }
 
 
 async def _tell(taken: Connection, outcomes: Sequence[Outcome]) -> None:

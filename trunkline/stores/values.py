@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import overload
+from collections.abc import Sequence
+from typing import Any, overload
+
+import orjson
 
 from trunkline.protocol.text import clean
 
@@ -14,3 +17,8 @@ def storable(text: None) -> None: ...
 def storable(text: str | None) -> str | None:
     """The text without what a Postgres text cannot hold."""
     return None if text is None else clean(text)
+
+
+def as_rows(rows: Sequence[dict[str, Any]]) -> str:
+    """Rows as one parameter, for `json_to_recordset`: a list for each column costs ten times as much to send."""
+    return orjson.dumps(rows).decode()
