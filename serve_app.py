@@ -11,8 +11,9 @@ from ray import serve
 from actors import directory
 from actors.admin import ActorsForAdmin
 from actors.edge import Edge
+from config.admin_wiring import AdminParts
 from config.settings import Settings
-from config.wiring import AdminParts, WebhookParts
+from config.wiring import WebhookParts
 from trunkline.errors import Unavailable
 
 log = logging.getLogger(__name__)

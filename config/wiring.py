@@ -1,17 +1,14 @@
-"""Builds plain objects from Settings; the only place that picks the real store, client and clock."""
+"""Builds plain objects from Settings. Here and in `admin_wiring` alone the real store, client and clock are picked."""
 
 from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import version
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 
 from config.settings import Settings
 from trunkline.attempt import this_owner
@@ -23,19 +20,15 @@ from trunkline.delivery.ledger import Ledger
 from trunkline.delivery.routes import InboundRoute, OutboundRoute, StatusRoute
 from trunkline.delivery.transform import Tenants, Transformer
 from trunkline.envelope import Direction
-from trunkline.errors import StoreUnavailable
 from trunkline.lanes.consumer import LaneConsumer
 from trunkline.lanes.publisher import LanePublisher
 from trunkline.stores.activations import ActivationStore
-from trunkline.stores.api_keys import ApiKeyStore
 from trunkline.stores.arrivals import ArrivalStore
 from trunkline.stores.conversations import ConversationStore
-from trunkline.stores.database import Pool, open_pool, probe
+from trunkline.stores.database import Pool, open_pool
 from trunkline.stores.directory_feed import DirectoryFeed
-from trunkline.stores.history import History
 from trunkline.stores.lanes import LaneStore
 from trunkline.stores.messages import MessageStore
-from trunkline.stores.request_counts import RequestCounts
 from trunkline.stores.sealing import Sealer
 from trunkline.stores.tenants import TenantStore
 from trunkline.stores.tokens import RedisTokenCache
@@ -45,8 +38,6 @@ from trunkline.tenancy.directory import TenantDirectory
 from trunkline.tenancy.record import DEFAULT_META_APP, GenesysAccount, MetaApp, Secret, TenantRecord
 from trunkline.tenancy.tenant import Tenant
 from trunkline.tenancy.tokens import TokenKeeper
-from trunkline.web.admin import build_admin
-from trunkline.web.admin_ports import AdminServices, TenantActors
 from trunkline.web.webhooks import Webhooks
 
 REDIS_TIMEOUT_S = 1.0
@@ -62,7 +53,8 @@ def open_redis(settings: Settings) -> Redis:
     )
 
 
-def _tenant_store(settings: Settings, pool: Pool) -> TenantStore:
+def tenant_store(settings: Settings, pool: Pool) -> TenantStore:
+    """The directory of tenants in Postgres."""
     return TenantStore(pool, Sealer(settings.sealing_keys), settings.conversation_window_hours)
 
 
@@ -72,7 +64,7 @@ def _directory(settings: Settings, pool: Pool) -> TenantDirectory:
         tuple(Secret(secret) for secret in settings.app_secrets),
         tuple(Secret(token) for token in settings.verify_tokens),
     )
-    return TenantDirectory(_tenant_store(settings, pool), default_app)
+    return TenantDirectory(tenant_store(settings, pool), default_app)
 
 
 class WebhookParts:
@@ -100,54 +92,6 @@ class WebhookParts:
         await self._publisher.close()
         await self._feed.close()
         await self._pool.close()
-
-
-class AdminParts:
-    """What a replica of the admin API runs on; `actors_of` gives the actors, which look tenants up in the store."""
-
-    def __init__(self, settings: Settings, actors_of: Callable[[TenantStore], TenantActors]) -> None:
-        self._pool = open_pool(settings.database_url, min_size=1, max_size=8)
-        self._redis = open_redis(settings)
-        self._broker = LaneConsumer(settings.rabbitmq_url, "admin", settings.trunkline_queue_type)
-        tenants = _tenant_store(settings, self._pool)
-        self.application = build_admin(
-            AdminServices(
-                tenants=tenants,
-                keys=ApiKeyStore(self._pool, self._redis),
-                history=History(self._pool),
-                counter=RequestCounts(self._redis),
-                actors=actors_of(tenants),
-                probes={
-                    "postgres": lambda: probe(self._pool),
-                    "redis": self._ping_redis,
-                    "rabbitmq": self._check_broker,
-                },
-                admin_api_key=Secret(settings.admin_api_key.get_secret_value()),
-                default_region=settings.genesys_region,
-                allow_any_region=bool(settings.genesys_login_url and settings.genesys_api_url),
-                version=version("trunkline"),
-            )
-        )
-
-    async def start(self) -> None:
-        """Connect; what cannot be reached is for /health to say."""
-        await self._pool.open()
-        self._broker.start()
-
-    async def close(self) -> None:
-        """Disconnect."""
-        await self._broker.close()
-        await self._redis.aclose()
-        await self._pool.close()
-
-    async def _ping_redis(self) -> None:
-        try:
-            await self._redis.ping()
-        except (RedisError, OSError) as error:
-            raise StoreUnavailable(f"Cannot connect to Redis: {error}") from error
-
-    async def _check_broker(self) -> None:
-        self._broker.check()
 
 
 class CellParts:

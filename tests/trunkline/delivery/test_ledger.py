@@ -108,6 +108,19 @@ async def test_claims_fail_while_the_store_is_away_and_outcomes_are_kept_in_thei
     assert isinstance(answer, Granted)
 
 
+async def test_one_failed_round_changes_no_order(ledger: Ledger, store: MemoryMessages) -> None:
+    sent = [await grant(ledger, number) for number in range(5)]
+    failures = [StoreUnavailable("Postgres is shutting down")]
+
+    def check(outcomes: Sequence[Outcome], claims: Sequence[Claim]) -> None:
+        if failures:
+            raise failures.pop()
+
+    store.before = check
+    await asyncio.gather(*(ledger.settle(delivered(*attempt)) for attempt in sent))
+    assert [outcome.envelope for outcome in store.outcomes] == [message for message, _ in sent]
+
+
 def refuse(name: str, store: MemoryMessages) -> None:
     """Let the store refuse whatever has this message in it, as Postgres refuses a whole transaction."""
 

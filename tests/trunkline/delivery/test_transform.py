@@ -658,6 +658,7 @@ async def test_after_the_first_refusal_no_call_leaves_on_passage_from_before(
         assert [what[0] for what in world.tenants.told] == ["refused"], "told once, not by each of them"
     assert len(world.tenants.asks) == 200, "each asked anew before it left"
     assert len(world.cloud.calls) == 100 + CALLS_AT_ONCE
+    assert "claimed_too_early" not in world.store.events, "nothing is claimed that will not leave"
     assert "unknown" not in world.store.events
 
 

@@ -1,0 +1,69 @@
+"""Builds the admin API from Settings. Apart from the other wiring, since FastAPI takes long to import."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import version
+
+from redis.exceptions import RedisError
+
+from config.settings import Settings
+from config.wiring import open_redis, tenant_store
+from trunkline.errors import StoreUnavailable
+from trunkline.lanes.consumer import LaneConsumer
+from trunkline.stores.api_keys import ApiKeyStore
+from trunkline.stores.database import open_pool, probe
+from trunkline.stores.history import History
+from trunkline.stores.request_counts import RequestCounts
+from trunkline.stores.tenants import TenantStore
+from trunkline.tenancy.record import Secret
+from trunkline.web.admin import build_admin
+from trunkline.web.admin_ports import AdminServices, TenantActors
+
+
+class AdminParts:
+    """What a replica of the admin API runs on; `actors_of` gives the actors, which look tenants up in the store."""
+
+    def __init__(self, settings: Settings, actors_of: Callable[[TenantStore], TenantActors]) -> None:
+        self._pool = open_pool(settings.database_url, min_size=1, max_size=8)
+        self._redis = open_redis(settings)
+        self._broker = LaneConsumer(settings.rabbitmq_url, "admin", settings.trunkline_queue_type)
+        tenants = tenant_store(settings, self._pool)
+        self.application = build_admin(
+            AdminServices(
+                tenants=tenants,
+                keys=ApiKeyStore(self._pool, self._redis),
+                history=History(self._pool),
+                counter=RequestCounts(self._redis),
+                actors=actors_of(tenants),
+                probes={
+                    "postgres": lambda: probe(self._pool),
+                    "redis": self._ping_redis,
+                    "rabbitmq": self._check_broker,
+                },
+                admin_api_key=Secret(settings.admin_api_key.get_secret_value()),
+                default_region=settings.genesys_region,
+                allow_any_region=bool(settings.genesys_login_url and settings.genesys_api_url),
+                version=version("trunkline"),
+            )
+        )
+
+    async def start(self) -> None:
+        """Connect; what cannot be reached is for /health to say."""
+        await self._pool.open()
+        self._broker.start()
+
+    async def close(self) -> None:
+        """Disconnect."""
+        await self._broker.close()
+        await self._redis.aclose()
+        await self._pool.close()
+
+    async def _ping_redis(self) -> None:
+        try:
+            await self._redis.ping()
+        except (RedisError, OSError) as error:
+            raise StoreUnavailable(f"Cannot connect to Redis: {error}") from error
+
+    async def _check_broker(self) -> None:
+        self._broker.check()
