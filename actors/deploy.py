@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import logging
 import os
+import socket
 import sys
+import time
 
 import ray
 from ray import serve
@@ -20,6 +23,7 @@ from trunkline.errors import ConfigurationError, TrunklineError
 from trunkline.stores.migrations import require_current
 
 START_TIMEOUT_S = 60.0
+LOOK_EVERY_S = 0.2
 # A log line per webhook costs as much as a third of the webhook.
 QUIET = LoggingConfig(enable_access_log=False, log_level="WARNING")
 
@@ -32,9 +36,23 @@ def connect() -> None:
     ray.init(address=address, namespace=directory.NAMESPACE, log_to_driver=False, logging_level=logging.WARNING)
 
 
+def wait_for_ground(settings: Settings, within_s: float) -> None:
+    """Return when the database is migrated and Ray listens; raises what is in the way once `within_s` have passed."""
+    deadline = time.monotonic() + within_s
+    host, _, port = os.environ.get("RAY_ADDRESS", "").rpartition(":")
+    while True:
+        try:
+            require_current(settings.database_url)
+            socket.create_connection((host, int(port)), timeout=1).close()
+            return
+        except (TrunklineError, OSError, ValueError):
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(LOOK_EVERY_S)
+
+
 def deploy(settings: Settings) -> None:
     """Start what is not running and replace what is; returns when everything answers."""
-    require_current(settings.database_url)
     connect()
     # Actors first: they start while Serve does.
     supervising = directory.supervisor().ensure_running.remote()
@@ -55,9 +73,16 @@ def deploy(settings: Settings) -> None:
 
 def main() -> int:
     """Deploy; 0 when everything answers."""
+    parser = argparse.ArgumentParser(prog="python -m actors.deploy", description=__doc__)
+    parser.add_argument(
+        "--wait", type=float, default=0.0, metavar="SECONDS", help="how long to wait for the database and Ray (0)"
+    )
+    within_s: float = parser.parse_args().wait
     try:
-        deploy(load_settings())
-    except TrunklineError as error:
+        settings = load_settings()
+        wait_for_ground(settings, within_s)
+        deploy(settings)
+    except (TrunklineError, OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -23,6 +23,7 @@ from scripts.launcher.supervisor import Supervisor
 from trunkline.errors import TrunklineError
 from trunkline.stores import migrations
 
+DEPLOY_S = 120.0
 DRAIN_S = 14.5
 
 
@@ -89,6 +90,10 @@ class Instance:
         ray = self._supervisor.start(self._ray, when_back=self._deploy_again)
         self._add(self._ray.node.environment())
         sandbox = self._supervisor.start(self._build_sandbox()) if self._options.sandbox else None
+        # It takes seconds to load, and waits for its ground itself.
+        deploying = Task("application", python("actors.deploy", "--wait", f"{DEPLOY_S:g}"), self._environment)
+        deploying.ready_within_s = DEPLOY_S
+        self._application = self._supervisor.start(deploying)
         stores.start(self._stores, self._supervisor)
         self._migrate()
         if sandbox is not None:
@@ -165,7 +170,6 @@ class Instance:
         self._say(f"database: {len(applied)} migration{'' if len(applied) == 1 else 's'} applied")
 
     def _deploy(self) -> None:
-        self._application = self._supervisor.start(Task("application", python("actors.deploy"), self._environment))
         self._supervisor.wait_ready(self._application)
         self._deployed = True
         health = f"{self._urls['router']}/health"

@@ -89,6 +89,33 @@ async def test_too_few_answers_leave_nobody_waiting() -> None:
     assert [type(answer) for answer in answers] == [RuntimeError, RuntimeError]
 
 
+async def test_a_group_that_nobody_waits_for_gathers_company_unless_it_is_full() -> None:
+    call = Doubling()
+    grouped = Grouped(call, limit=3, gather_s=0.02)
+    answers = [grouped.submit(1)]
+    await asyncio.sleep(0)
+    answers.append(grouped.submit(2))
+    await asyncio.gather(*answers)
+    await asyncio.gather(*(grouped.submit(number) for number in range(3)))
+    assert call.groups == [[1, 2], [0, 1, 2]]
+
+
+async def test_in_a_busy_time_groups_grow_and_the_first_of_a_quiet_one_goes_at_once() -> None:
+    call = Doubling()
+    call.go.clear()
+    grouped = Grouped(call, limit=100, rest_s=0.02)
+    answers = [grouped.submit(1)]
+    await until(lambda: call.groups == [[1]], "the first call")
+    answers.append(grouped.submit(2))
+    call.go.set()
+    await answers[0]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    answers.append(grouped.submit(3))
+    await asyncio.gather(*answers)
+    assert call.groups == [[1], [2, 3]]
+
+
 async def test_idle_returns_once_everything_is_answered() -> None:
     call = Doubling()
     grouped = Grouped(call, limit=2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from hypothesis import given, settings
 from tests.fakes import Clock, MemoryArrivals, MemoryLanes, MemoryTenants
 from tests.trunkline.protocol.payloads import any_json, load, mutations
 from tests.trunkline.records import tenant_record
+from trunkline.delivery import intake as intake_module
 from trunkline.delivery.intake import (
     LONGEST_ID,
     UNVERIFIED_BYTES_LIMIT,
@@ -64,6 +66,14 @@ class World:
     @property
     def reasons(self) -> list[str]:
         return [stray.reason for stray in self.arrivals.strays]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def recorded_at_once() -> Iterator[None]:
+    """Records wait for company; these tests do not."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(intake_module, "RECORD_AFTER_S", 0.0)
+        yield
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import pytest
 from tests.fakes import Clock, MemoryArrivals, MemoryLanes, MemoryTenants
 from tests.trunkline.protocol.payloads import load
 from tests.trunkline.records import WEBHOOK_SECRET, tenant_record
+from trunkline.delivery import intake as intake_module
 from trunkline.delivery.intake import Intake
 from trunkline.protocol.signatures import sign_genesys, sign_meta
 from trunkline.tenancy.directory import TenantDirectory
@@ -72,6 +73,14 @@ class World:
 
 def _signed(signature: str | None) -> dict[str, str]:
     return {} if signature is None else {"X-Hub-Signature-256": signature}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def recorded_at_once() -> Iterator[None]:
+    """Records wait for company; these tests do not."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(intake_module, "RECORD_AFTER_S", 0.0)
+        yield
 
 
 @pytest.fixture
