@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from actors.hosting import Started
-from config.wiring import CellParts
+from config.delivery_wiring import CellParts
 from trunkline.errors import NotFound
 from trunkline.tenancy.tenant import Ask, Cloud, Gone, Held, Passage
 

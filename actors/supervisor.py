@@ -9,7 +9,7 @@ from typing import Any
 
 from actors.directory import answer, cell, cell_name, transformer, transformer_name
 from actors.hosting import Started
-from actors.transformer import TransformerReport
+from actors.reports import TransformerReport
 from config.settings import Settings, load_settings
 from config.wiring import SupervisorParts, build_supervisor
 from trunkline.delivery.assignment import Assign, Assignments

@@ -5,38 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from dataclasses import dataclass
 from typing import Any
 
 from actors.directory import CellTenants
 from actors.hosting import Started
+from actors.reports import LaneReport, TransformerReport
+from config.delivery_wiring import TransformerParts
 from config.settings import load_settings
-from config.wiring import TransformerParts
 from trunkline.delivery.lane import LaneRunner
 from trunkline.envelope import message_id_for
 from trunkline.errors import StoreUnavailable
 from trunkline.lanes.topology import Lane, lane_of
 from trunkline.tenancy.tenant import Held, cloud_of
-
-
-@dataclass(frozen=True, slots=True)
-class LaneReport:
-    """How a lane stands: deliveries in hand, seconds since the last one came, and why it waits, if it does."""
-
-    unfinished: int
-    quiet_s: float
-    held_reason: str | None
-    oldest_accepted_at: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class TransformerReport:
-    """A transformer's lanes. Each life of the process has an incarnation of its own."""
-
-    incarnation: str
-    lanes: dict[str, LaneReport]
-    delivered: int
-    unsettled: int
 
 
 class TransformerActor:

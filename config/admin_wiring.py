@@ -8,10 +8,11 @@ from importlib.metadata import version
 from redis.exceptions import RedisError
 
 from config.settings import Settings
-from config.wiring import open_redis, tenant_store
+from config.wiring import tenant_store
 from trunkline.errors import StoreUnavailable
 from trunkline.lanes.consumer import LaneConsumer
 from trunkline.stores.api_keys import ApiKeyStore
+from trunkline.stores.cache import open_redis
 from trunkline.stores.database import open_pool, probe
 from trunkline.stores.history import History
 from trunkline.stores.request_counts import RequestCounts
@@ -26,7 +27,7 @@ class AdminParts:
 
     def __init__(self, settings: Settings, actors_of: Callable[[TenantStore], TenantActors]) -> None:
         self._pool = open_pool(settings.database_url, min_size=1, max_size=8)
-        self._redis = open_redis(settings)
+        self._redis = open_redis(settings.redis_url)
         self._broker = LaneConsumer(settings.rabbitmq_url, "admin", settings.trunkline_queue_type)
         tenants = tenant_store(settings, self._pool)
         self.application = build_admin(

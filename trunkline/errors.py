@@ -7,7 +7,6 @@ TrunklineError
 ├── Throttled             passes after `retry_after_s`; never counted as an attempt
 ├── CredentialsRefused    the tenant's credentials or rights are wrong: hold the tenant, keep its messages
 ├── OutcomeUnknown        the request left and no usable answer came: may or may not have been done
-├── Fenced                a newer activation of the tenant, or another attempt, owns this claim: ask again
 ├── Sealed                a secret cannot be opened with any of CREDENTIALS_KEYS
 ├── NotFound              no such record
 ├── Conflict              the record's id, number or integration is taken
@@ -86,14 +85,6 @@ class OutcomeUnknown(TrunklineError):
 
     def __str__(self) -> str:
         return self.detail
-
-
-class Fenced(TrunklineError):
-    """A newer activation of the tenant owns its claims."""
-
-    def __init__(self, tenant_id: str) -> None:
-        super().__init__(tenant_id)
-        self.tenant_id = tenant_id
 
 
 class Sealed(TrunklineError):

@@ -35,7 +35,6 @@ PORT_RANGE = range(20_000, 32_000)
 DASHBOARD_PORTS = range(8265, 8365)
 SINGLE_PORTS = (
     "gcs",
-    "client_server",
     "object_manager",
     "node_manager",
     "agent_http",
@@ -150,7 +149,8 @@ class RayNode:
         options = {
             "node-ip-address": LOOPBACK,
             "port": ports["gcs"],
-            "ray-client-server-port": ports["client_server"],
+            # 0 is none: nobody connects by Ray's own client, and its server takes 95 MB and a second of start.
+            "ray-client-server-port": 0,
             "object-manager-port": ports["object_manager"],
             "node-manager-port": ports["node_manager"],
             "dashboard-agent-listen-port": ports["agent_http"],

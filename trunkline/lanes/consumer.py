@@ -47,7 +47,6 @@ class Subscription:
         self._channel = channel
         self._on_delivery = on_delivery
         self._on_lost = on_lost
-        self._tag: str | None = None
         self._closing = False
         self._closed = asyncio.get_running_loop().create_future()
         channel.add_on_close_callback(self._on_channel_closed)
@@ -60,19 +59,10 @@ class Subscription:
         try:
             self._channel.basic_qos(prefetch_count=prefetch, callback=lambda _: _settle(granted))
             await asyncio.wait_for(self._or_closed(granted), CALL_TIMEOUT_S)
-            self._tag = self._channel.basic_consume(queue, self._receive, callback=lambda _: _settle(consuming))
+            self._channel.basic_consume(queue, self._receive, callback=lambda _: _settle(consuming))
             await asyncio.wait_for(self._or_closed(consuming), CALL_TIMEOUT_S)
         except (AMQPError, TimeoutError) as error:
             raise StoreUnavailable(f"RabbitMQ: cannot consume {queue}: {error!r}") from error
-
-    async def cancel(self) -> None:
-        """Receive nothing more; what was received may still be acknowledged."""
-        if self._tag is None or not self._channel.is_open:
-            return
-        cancelled = asyncio.get_running_loop().create_future()
-        self._closing = True
-        self._channel.basic_cancel(self._tag, callback=lambda _: _settle(cancelled))
-        await asyncio.wait([asyncio.ensure_future(self._or_closed(cancelled))], timeout=CALL_TIMEOUT_S)
 
     async def close(self) -> None:
         """Return everything unacknowledged to the queue."""

@@ -87,23 +87,6 @@ async def test_of_two_readers_one_reads_and_the_other_goes_on_when_it_ends(
     assert second.numbers == list(range(5))
 
 
-async def test_a_cancelled_subscription_receives_nothing_more_but_may_acknowledge(
-    consumer: LaneConsumer, publisher: LanePublisher, lane: Lane
-) -> None:
-    await publish(publisher, lane, range(3))
-    reader = Reader()
-    subscription = await reader.subscribe(consumer, lane)
-    await until(lambda: len(reader.deliveries) == 3)
-    await subscription.cancel()
-    await publish(publisher, lane, range(3, 5))
-    for delivery in reader.deliveries:
-        delivery.ack()
-    await subscription.close()
-    assert reader.numbers == [0, 1, 2]
-    assert await consumer.control.count(lane.queue) == 2
-    assert not reader.lost.is_set()
-
-
 async def test_a_lane_whose_queue_is_deleted_is_lost_and_can_be_subscribed_anew(
     consumer: LaneConsumer, publisher: LanePublisher, lane: Lane, broker: BlockingChannel
 ) -> None:
