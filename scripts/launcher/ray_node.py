@@ -35,6 +35,7 @@ PORT_RANGE = range(20_000, 32_000)
 DASHBOARD_PORTS = range(8265, 8365)
 SINGLE_PORTS = (
     "gcs",
+    "client_server",
     "object_manager",
     "node_manager",
     "agent_http",
@@ -149,8 +150,7 @@ class RayNode:
         options = {
             "node-ip-address": LOOPBACK,
             "port": ports["gcs"],
-            # 0 is none: nobody connects by Ray's own client, and its server takes 95 MB and a second of start.
-            "ray-client-server-port": 0,
+            "ray-client-server-port": ports["client_server"],
             "object-manager-port": ports["object_manager"],
             "node-manager-port": ports["node_manager"],
             "dashboard-agent-listen-port": ports["agent_http"],
