@@ -35,8 +35,8 @@ class Rejected(TrunklineError):
         return f"{self.reason}: {self.detail}"
 
 
-class Unavailable(TrunklineError):
-    """A failure that may pass; nothing was done at the far side."""
+class _InWords(TrunklineError):
+    """An error that is told by `detail`, the far side's words or ours, and the far side's `code` if it gave one."""
 
     def __init__(self, detail: str, code: str | None = None) -> None:
         super().__init__(detail, code)
@@ -45,6 +45,10 @@ class Unavailable(TrunklineError):
 
     def __str__(self) -> str:
         return self.detail
+
+
+class Unavailable(_InWords):
+    """A failure that may pass; nothing was done at the far side."""
 
 
 class StoreUnavailable(Unavailable):
@@ -64,27 +68,12 @@ class Throttled(TrunklineError):
         return f"{self.detail}, again in {self.retry_after_s:g} s"
 
 
-class CredentialsRefused(TrunklineError):
+class CredentialsRefused(_InWords):
     """The cloud refuses the tenant's credentials; `detail` is the cloud's own words."""
 
-    def __init__(self, detail: str, code: str | None = None) -> None:
-        super().__init__(detail, code)
-        self.detail = detail
-        self.code = code
 
-    def __str__(self) -> str:
-        return self.detail
-
-
-class OutcomeUnknown(TrunklineError):
+class OutcomeUnknown(_InWords):
     """The request left and no usable answer came."""
-
-    def __init__(self, detail: str) -> None:
-        super().__init__(detail)
-        self.detail = detail
-
-    def __str__(self) -> str:
-        return self.detail
 
 
 class Sealed(TrunklineError):
