@@ -96,7 +96,8 @@ class Ray(Service):
         return self.node.command()
 
     def environment(self) -> Mapping[str, str]:
-        return {**self._environment, **self.node.environment()}
+        # Its dashboard's processes leave folders in the temporary folder when they are ended.
+        return {**self._environment, **self.node.environment(), "TMPDIR": str(self.node.scratch)}
 
     def prepare(self) -> None:
         self.node.prepare()

@@ -185,6 +185,11 @@ class RayNode:
         return f"http://{LOOPBACK}:{self._ports()['dashboard']}" if self._dashboard else ""
 
     @property
+    def scratch(self) -> Path:
+        """Where its processes may leave temporary files; removed with the node."""
+        return self._short
+
+    @property
     def logs(self) -> Path:
         """Logs of the current or last run."""
         sessions = sorted(self._temp.glob("session_2*"))
