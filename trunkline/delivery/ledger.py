@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 GROUP_LIMIT = 500
 # Between two transactions of a busy time, so that under load they grow instead of becoming more.
-REST_S = 0.003
+REST_S = 0.001
 FIRST_WAIT_S = 0.2
 LONGEST_WAIT_S = 3.0
 
