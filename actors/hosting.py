@@ -54,7 +54,7 @@ class Started(Generic[Parts]):
 
 
 def _spare_collector() -> None:
-    """Leave what was loaded at the start out of garbage collection, and collect less often: little garbage has cycles."""
+    """Leave what was loaded at the start out of garbage collection, and collect less often: little of it has cycles."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE_THRESHOLD, 20, 20)
