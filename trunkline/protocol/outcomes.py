@@ -96,7 +96,7 @@ def classify_genesys(status: int, headers: Mapping[str, str], body: bytes) -> Ge
         case 401 | 403 | 404:  # the token, the client's role, or the integration: the tenant's set-up
             raise CredentialsRefused(detail, code)
         case 408 | 504:
-            raise OutcomeUnknown(detail)
+            raise OutcomeUnknown(detail, code)
         case 429:
             raise Throttled(_retry_after_s(headers, GENESYS_THROTTLE_S), detail, code)
         case 409:
