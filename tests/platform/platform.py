@@ -11,12 +11,11 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 import psycopg
@@ -28,12 +27,11 @@ from scripts.launcher.guard import descendants
 from scripts.launcher.home import Home
 from scripts.launcher.postgres import PostgresServer
 from scripts.launcher.service import ROOT
+from tests.waiting import until
 
 READY_WITHIN_S = 120.0
 STOPPED_WITHIN_S = 30.0
-POLL_S = 0.05
 
-T = TypeVar("T")
 Fault = Callable[..., None]
 
 # So much is granted that no limit is felt: what is tested here is the way, not the pace.
@@ -49,15 +47,6 @@ GRANTED = {
     "personMessagesPerMinute": 1_000_000,
     "personBurst": 1_000_000,
 }
-
-
-def until(condition: Callable[[], T], within_s: float, what: str) -> T:
-    """The condition's first true value; fails if there is none in time."""
-    deadline = time.monotonic() + within_s
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"{what}: not within {within_s:g} s"
-        time.sleep(POLL_S)
-    return value
 
 
 @dataclass(frozen=True)

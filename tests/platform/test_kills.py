@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from tests.platform.load import Load
-from tests.platform.platform import Fault, Platform, TenantUnderTest, until
+from tests.platform.platform import Fault, Platform, TenantUnderTest
 from tests.platform.verdicts import all_arrived, all_settled
+from tests.waiting import until
 
 pytestmark = pytest.mark.ray
 

@@ -13,7 +13,8 @@ import aiohttp
 import pytest
 
 from tests.platform.load import change, genesys_webhook, meta_webhook, sign_as_genesys, sign_as_meta
-from tests.platform.platform import Fault, MetaAppSecrets, Platform, TenantUnderTest, unmade_tenant, until
+from tests.platform.platform import Fault, MetaAppSecrets, Platform, TenantUnderTest, unmade_tenant
+from tests.waiting import until
 
 pytestmark = pytest.mark.ray
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from tests.platform.load import Load, genesys_webhook, sign_as_genesys
-from tests.platform.platform import Fault, Platform, TenantUnderTest, unmade_tenant, until
+from tests.platform.platform import Fault, Platform, TenantUnderTest, unmade_tenant
 from tests.platform.verdicts import all_arrived
+from tests.waiting import until
 
 pytestmark = pytest.mark.ray
 

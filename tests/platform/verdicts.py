@@ -6,7 +6,8 @@ import asyncio
 import time
 
 from tests.platform.load import Load
-from tests.platform.platform import Platform, TenantUnderTest, until
+from tests.platform.platform import Platform, TenantUnderTest
+from tests.waiting import until
 
 SETTLED_WITHIN_S = 10.0
 _UNSETTLED = """

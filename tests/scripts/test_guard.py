@@ -6,13 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from scripts.launcher import guard
+from tests.waiting import until
 
 # A child, a daemon in a session of its own, and one that ignores a polite request.
 FAMILY = "sleep 300 & (setsid sleep 300 &); trap '' TERM; echo started; sleep 300"
@@ -24,18 +23,11 @@ def _command(folder: Path) -> list[str]:
     return [sys.executable, "-I", guard.__file__, *options, "--", "sh", "-c", FAMILY]
 
 
-def _wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.02)
-
-
 def _started(process: subprocess.Popen[bytes]) -> list[int]:
     """Everything below the process, once all of it has started."""
     assert process.stdout is not None
     assert process.stdout.readline() == b"started\n"
-    _wait_until(lambda: sum(b"sleep" in _command_line(pid) for pid in guard.descendants(process.pid)) >= 3)
+    until(lambda: sum(b"sleep" in _command_line(pid) for pid in guard.descendants(process.pid)) >= 3, 10)
     return guard.descendants(process.pid)
 
 
@@ -67,7 +59,7 @@ def test_a_guard_whose_parent_was_killed_ends_all_it_started(tmp_path: Path) -> 
         family = _started(parent)
         parent.kill()
 
-    _wait_until(lambda: _gone(family))
+    until(lambda: _gone(family), 10)
 
 
 def test_when_the_command_ends_so_does_what_it_left_behind(tmp_path: Path) -> None:

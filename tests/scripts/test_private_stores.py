@@ -10,8 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -27,6 +26,7 @@ from scripts.launcher.guard import descendants
 from scripts.launcher.home import Home
 from scripts.launcher.ports import is_free
 from scripts.launcher.service import ROOT
+from tests.waiting import until
 
 pytestmark = pytest.mark.services
 
@@ -70,14 +70,6 @@ def running(home: Path) -> Iterator[Running]:
         finally:
             process.terminate()
             process.wait(timeout=30)
-
-
-def until(condition: Callable[[], bool], within_s: float = 30.0) -> None:
-    """Return when it holds; fails if it does not in time."""
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
 
 
 def answers(variable: str, url: str) -> bool:
@@ -127,8 +119,8 @@ def test_a_killed_store_comes_back_at_its_address(home: Path) -> None:
     with running(home) as stores:
         for name in ("PostgreSQL", "Redis", "RabbitMQ", "epmd"):
             os.kill(stores.pids[name], signal.SIGKILL)
-        until(lambda: all(processes.start_time(pid) is None for pid in stores.pids.values()))
-        until(lambda: all(answers(variable, url) for variable, url in stores.urls.items()))
+        until(lambda: all(processes.start_time(pid) is None for pid in stores.pids.values()), 30)
+        until(lambda: all(answers(variable, url) for variable, url in stores.urls.items()), 30)
 
 
 def test_nothing_outlives_a_supervisor_that_is_killed(home: Path) -> None:

@@ -10,9 +10,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ import pytest
 from scripts.launcher import ports
 from scripts.launcher.guard import descendants, parent_of
 from scripts.launcher.ray_node import RayNode
+from tests.waiting import until
 
 pytestmark = pytest.mark.ray
 
@@ -63,7 +63,7 @@ def running() -> Iterator[Running]:
             [sys.executable, "-c", PARENT, *node.command()], env=environment, stdout=output, stderr=output
         )
     try:
-        _wait_until(node.ready, 60)
+        until(node.ready, 60)
         deploy = [sys.executable, "-c", f"from tests.actors import echo; echo.main({node.address!r}, {port})"]
         subprocess.run(deploy, cwd=ROOT, env=environment, check=True, timeout=90)
         yield Running(node, parent, port)
@@ -71,7 +71,7 @@ def running() -> Iterator[Running]:
         family = descendants(parent.pid)
         parent.kill()
         parent.wait()
-        _wait_until(lambda: not any(map(parent_of, family)), 15)
+        until(lambda: not any(map(parent_of, family)), 15)
         shutil.rmtree(home)
 
 
@@ -106,7 +106,7 @@ def test_requests_are_answered_while_the_actor_that_keeps_haproxy_is_replaced(ru
         running.get("/echo/still")
         return running.processes("bin/haproxy") not in ([haproxy], []) and parent_of(haproxy) is None
 
-    _wait_until(replaced, 30)
+    until(replaced, 30)
     running.get("/echo/again")
 
 
@@ -115,16 +115,9 @@ def test_nothing_is_left_when_the_process_that_started_the_node_is_killed(runnin
     sockets = Path(running.node.environment()["RAY_SERVE_HAPROXY_SOCKET_PATH"]).parent
     os.kill(running.parent.pid, signal.SIGKILL)
 
-    _wait_until(lambda: not any(map(parent_of, family)), 15)
+    until(lambda: not any(map(parent_of, family)), 15)
     assert not sockets.exists()
     assert ports.is_free(running.port)
-
-
-def _wait_until(condition: Callable[[], bool], within_s: float) -> None:
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.1)
 
 
 def _command_line(pid: int) -> str:
