@@ -8,7 +8,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 # Another process gives no event to wait for; this is how often it is looked at.
-POLL_S = 0.05
+POLL_S = 0.1
 
 
 def until(condition: Callable[[], T], within_s: float, what: str = "the condition") -> T:
