@@ -19,35 +19,50 @@ from trunkline.stores.values import as_rows, storable
 NEWS_WITHIN_S = 30
 CONVERSATIONS_REMEMBERED = 20_000
 
-# Rows are locked in one order everywhere (tenant, message), so that groups never wait for each other in a circle.
-# What somebody else is sending is not even locked: he may be settling it, and then want what was settled here before.
+# Two transactions must never wait for each other in a circle, and each settles before it claims. So a claim waits only
+# for a row that somebody is inserting at this moment, in one order everywhere (tenant, message); a row that exists and
+# is locked is passed over, for its settler may want what was settled here before.
 _CLAIM = """
-WITH claimed AS (
-    INSERT INTO messages AS m (tenant_id, message_id, wa_id, conversation_id, direction, kind, status, wamid,
-                               genesys_id, text, attempts, attempt_id, owner, claimed_at, claim_until, accepted_at)
-    SELECT a.tenant_id, a.message_id, a.wa_id, a.conversation_id, a.direction, a.kind, 'sending', a.wamid,
-           a.genesys_id, a.text, 1, a.attempt_id, a.owner, now(), now() + make_interval(secs => a.claim_s),
-           to_timestamp(a.accepted)
+WITH asked AS MATERIALIZED (
+    SELECT a.*, e.status, s.key_hash IS NOT NULL AS seen
     FROM json_to_recordset(%(rows)s::json)
          AS a(tenant_id text, message_id uuid, wa_id text, conversation_id uuid, direction text, kind text, wamid text,
               genesys_id text, text text, accepted float8, epoch bigint, attempt_id uuid, owner text, claim_s float8)
     JOIN tenant_activations t ON t.tenant_id = a.tenant_id AND t.epoch = a.epoch
     LEFT JOIN messages e ON e.tenant_id = a.tenant_id AND e.message_id = a.message_id
     LEFT JOIN seen s ON s.tenant_id = a.tenant_id AND s.key_hash = a.message_id
-    WHERE CASE WHEN e.message_id IS NULL THEN s.key_hash IS NULL ELSE e.status IN ('received', 'waiting', 'unknown') END
-    ORDER BY a.tenant_id, a.message_id
-    ON CONFLICT (tenant_id, message_id) DO UPDATE
-    SET status = 'sending', attempts = m.attempts + 1, attempt_id = excluded.attempt_id, owner = excluded.owner,
-        claimed_at = now(), claim_until = excluded.claim_until, updated_at = now(),
-        conversation_id = COALESCE(m.conversation_id, excluded.conversation_id), text = COALESCE(m.text, excluded.text)
-    WHERE m.status IN ('received', 'waiting')
-       OR m.status = 'unknown' AND (m.direction <> 'outbound' OR m.updated_at < now() - make_interval(secs => %(news)s))
-    RETURNING m.tenant_id, m.message_id, m.attempts, m.parts_done, m.unknowns
+), made AS (
+    INSERT INTO messages (tenant_id, message_id, wa_id, conversation_id, direction, kind, status, wamid, genesys_id,
+                          text, attempts, attempt_id, owner, claimed_at, claim_until, accepted_at)
+    SELECT tenant_id, message_id, wa_id, conversation_id, direction, kind, 'sending', wamid, genesys_id,
+           text, 1, attempt_id, owner, now(), now() + make_interval(secs => claim_s), to_timestamp(accepted)
+    FROM asked WHERE status IS NULL AND NOT seen
+    ORDER BY tenant_id, message_id
+    ON CONFLICT (tenant_id, message_id) DO NOTHING
+    RETURNING tenant_id, message_id, attempt_id, attempts, parts_done, unknowns
+), held AS (
+    SELECT m.tenant_id, m.message_id
+    FROM asked JOIN messages m USING (tenant_id, message_id)
+    WHERE (SELECT count(*) FROM made) >= 0  -- after every wait
+      AND (m.status IN ('received', 'waiting')
+           OR m.status = 'unknown'
+              AND (m.direction <> 'outbound' OR m.updated_at < now() - make_interval(secs => %(news)s)))
+    FOR UPDATE OF m SKIP LOCKED
+), taken AS (
+    UPDATE messages m
+    SET status = 'sending', attempts = m.attempts + 1, attempt_id = a.attempt_id, owner = a.owner, claimed_at = now(),
+        claim_until = now() + make_interval(secs => a.claim_s), updated_at = now(),
+        conversation_id = COALESCE(m.conversation_id, a.conversation_id), text = COALESCE(m.text, a.text)
+    FROM held JOIN asked a USING (tenant_id, message_id)
+    WHERE m.tenant_id = held.tenant_id AND m.message_id = held.message_id
+    RETURNING m.tenant_id, m.message_id, m.attempt_id, m.attempts, m.parts_done, m.unknowns
+), claimed AS (
+    SELECT * FROM made UNION ALL SELECT * FROM taken
 ), marked AS (
     INSERT INTO seen (tenant_id, key_hash) SELECT tenant_id, message_id FROM claimed
     ORDER BY tenant_id, message_id ON CONFLICT DO NOTHING
 )
-SELECT tenant_id, message_id::text, attempts, parts_done, unknowns FROM claimed
+SELECT attempt_id::text, attempts, parts_done, unknowns FROM claimed
 """
 
 # Why a claim was not granted.
@@ -201,19 +216,20 @@ class MessageStore:
 
 
 async def _claim(taken: Connection, claims: Sequence[Claim]) -> list[ClaimAnswer | Exception]:
-    if not claims:
-        return []
-    envelopes = [claim.envelope for claim in claims]
-    asked = as_rows([_claim_row(claim) for claim in claims])
-    rows = await (await taken.execute(_CLAIM, {"rows": asked, "news": NEWS_WITHIN_S})).fetchall()
-    answers: dict[tuple[str, str], ClaimAnswer] = {
-        (tenant_id, message_id): Granted(attempts, parts_done, unknowns)
-        for tenant_id, message_id, attempts, parts_done, unknowns in rows
-    }
-    refused = [claim for claim in claims if (claim.envelope.tenant_id, claim.envelope.message_id) not in answers]
-    if refused:
-        answers.update(await _standing(taken, refused))
-    return [answers[e.tenant_id, e.message_id] for e in envelopes]
+    granted: dict[str, ClaimAnswer] = {}  # by attempt: a group may hold two claims of one message
+    left = claims
+    # Twice: a row that was recorded while the first statement ran is seen by the second only.
+    for _ in range(2):
+        if left:
+            parameters = {"rows": as_rows([_claim_row(claim) for claim in left]), "news": NEWS_WITHIN_S}
+            rows = await (await taken.execute(_CLAIM, parameters)).fetchall()
+            granted.update({attempt_id: Granted(*facts) for attempt_id, *facts in rows})
+            left = [claim for claim in left if claim.attempt_id not in granted]
+    standing = await _standing(taken, left) if left else {}
+    return [
+        granted.get(claim.attempt_id) or standing[claim.envelope.tenant_id, claim.envelope.message_id]
+        for claim in claims
+    ]
 
 
 def _claim_row(claim: Claim) -> dict[str, Any]:

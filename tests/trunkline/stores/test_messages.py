@@ -109,6 +109,13 @@ async def row(pool: Pool, envelope: Envelope) -> dict[str, Any]:
     return found
 
 
+async def recorded(pool: Pool, tenant_id: str) -> Envelope:
+    """A message that intake has recorded."""
+    arrived = envelope(tenant_id)
+    await ArrivalStore(pool).record([Arrival(arrived, "hello", 72, is_message=True)])
+    return arrived
+
+
 async def events(pool: Pool, envelope: Envelope) -> list[str]:
     query = "SELECT event FROM message_events WHERE message_id = %s::uuid ORDER BY at"
     return [found["event"] for found in await rows(pool, query, envelope.message_id)]
@@ -186,6 +193,25 @@ async def test_one_group_answers_each_claim_on_its_own(store: MessageStore, tena
     assert answers == [
         Busy(busy.attempt_id, OWNER, expired=False), Granted(1, 0, 0), OutOfDate(), Settled("delivered"),
     ]  # fmt: skip
+
+
+async def test_of_two_claims_of_one_message_in_a_group_one_is_granted(
+    store: MessageStore, pool: Pool, tenant_id: str
+) -> None:
+    for wished in (envelope(tenant_id), await recorded(pool, tenant_id)):
+        first, second = claim(wished), claim(wished)
+        answers = await store.exchange([], [first, second])
+        assert sorted(type(answer).__name__ for answer in answers) == ["Busy", "Granted"]
+
+
+async def test_a_claim_waits_for_nobody_who_holds_the_message(store: MessageStore, pool: Pool, tenant_id: str) -> None:
+    """Waiting here, with outcomes settled in the same transaction, is how two processes came to wait for each other."""
+    held, settled = await recorded(pool, tenant_id), claim(envelope(tenant_id))
+    await ask(store, settled)
+    async with connection(pool) as other, asyncio.timeout(5):
+        await other.execute("SELECT FROM messages WHERE message_id = %s::uuid FOR UPDATE", (held.message_id,))
+        assert await ask(store, claim(held), [outcome(settled, "delivered")]) == Uncertain(0.0)
+    assert await ask(store, claim(held)) == Granted(1, 0, 0)
 
 
 @pytest.mark.parametrize("direction", [Direction.INBOUND, Direction.STATUS])
