@@ -8,18 +8,22 @@ for; a listener that cannot be understood ends the start. The process then becom
 
 It also closes a gap. When the actor that keeps haproxy is killed, Serve starts another one, whose first configuration
 has no applications: every request would be answered 404. So a haproxy without applications listens nowhere, the one
-of the killed actor lives on and serves, and the first one with applications takes the ports over from it.
+of the killed actor lives on and serves, and the first one with applications takes its listening sockets over, with
+whoever waits in them: a port given up and bound again would refuse connections for a moment.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
+import socket
 import sys
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
+ORPHANS_SOCKET = "orphans.sock"
 
 _BIND = re.compile(r"^(?P<indent>\s*bind\s+)(?P<host>\S*):(?P<port>\d+)(?P<rest>\s.*)?$")
 
@@ -36,8 +40,8 @@ def main(arguments: list[str]) -> None:
     host, port = options.public
     configuration = Path(path).read_text()
     _replace(Path(path), narrow(configuration, host, int(port)))
-    if has_applications(configuration) and (orphans := _orphans(path)):
-        passed_on += ["-sf", *orphans]  # they give up the ports and finish what they have
+    if orphans := _orphans(path):
+        passed_on += _take_over(orphans, admin_socket(configuration), has_applications(configuration))
     os.setsid()  # Ray kills the process group of an actor that has died
     os.execv(options.binary, [options.binary, *passed_on])
 
@@ -52,6 +56,36 @@ def narrow(configuration: str, host: str, port: int) -> str:
 def has_applications(configuration: str) -> bool:
     """Whether there is any server to send requests to."""
     return any(line.split()[:1] == ["server"] for line in configuration.splitlines())
+
+
+def admin_socket(configuration: str) -> Path:
+    """Where a haproxy with this configuration takes orders, and gives its listening sockets away."""
+    found = re.search(r"^\s*stats\s+socket\s+(\S+)", configuration, re.MULTILINE)
+    if found is None:
+        raise SystemExit("haproxy: no admin socket in the configuration")
+    return Path(found[1])
+
+
+def _take_over(orphans: list[str], admin: Path, listens: bool) -> list[str]:
+    """Arguments by which the new haproxy follows those of a killed actor, once it listens."""
+    kept = admin.with_name(ORPHANS_SOCKET)
+    if listens:
+        # They give their sockets away and finish what they have. The last -x counts: Serve's own has nothing to give.
+        return ["-sf", *orphans, *(["-x", str(kept)] if kept.exists() else [])]
+    if not _answers(kept):
+        # The new haproxy makes its admin socket under the same name: the old one moves out of its way.
+        with contextlib.suppress(FileNotFoundError):
+            admin.replace(kept)
+    return []
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as asking:
+        try:
+            asking.connect(str(path))
+        except OSError:
+            return False
+    return True
 
 
 def _is_bind(line: str) -> bool:

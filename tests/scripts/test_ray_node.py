@@ -10,8 +10,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +47,14 @@ class Running:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
             seen: dict[str, Any] = json.load(answer)
         return seen
+
+    def ask_until(self, done: threading.Event) -> int:
+        """Ask the application without a pause; how often it has answered."""
+        answered = 0
+        while not done.is_set():
+            self.get("/echo/still")
+            answered += 1
+        return answered
 
     def processes(self, name: str = "") -> list[int]:
         """Those of the node whose command line holds `name`."""
@@ -103,10 +113,18 @@ def test_requests_are_answered_while_the_actor_that_keeps_haproxy_is_replaced(ru
     os.kill(manager, signal.SIGKILL)
 
     def replaced() -> bool:
-        running.get("/echo/still")
         return running.processes("bin/haproxy") not in ([haproxy], []) and parent_of(haproxy) is None
 
-    until(replaced, 30)
+    # Asked without a pause, by several at once: a gap of a moment must not be missed.
+    with ThreadPoolExecutor(4) as askers:
+        done = threading.Event()
+        asking = [askers.submit(running.ask_until, done) for _ in range(4)]
+        try:
+            until(replaced, 30)
+        finally:
+            done.set()
+        answered = [each.result() for each in asking]
+    assert min(answered) > 100
     running.get("/echo/again")
 
 
