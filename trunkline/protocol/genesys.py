@@ -25,7 +25,15 @@ class Channel(_Genesys):
 class Attachment(_Genesys):
     media_type: MaybeText = None
     url: MaybeText = None
+    mime: MaybeText = None
+    filename: MaybeText = None
     text: MaybeText = None
+    content_size_bytes: MaybeNumber = None
+
+    @property
+    def is_link(self) -> bool:
+        """Whether it is an address to show, not a file to send."""
+        return self.media_type == "Link"
 
 
 class QuickReply(_Genesys):
@@ -50,6 +58,8 @@ class CardAction(_Genesys):
 class Card(_Genesys):
     title: MaybeText = None
     description: MaybeText = None
+    image: MaybeText = None
+    video: MaybeText = None
     default_action: Maybe[CardAction] = None
     actions: Many[CardAction] = ()
 
@@ -107,6 +117,7 @@ class TemplatePart(_Genesys):
 class TemplateButton(_Genesys):
     type: MaybeText = None
     index: MaybeText = None
+    payload: MaybeText = None
     parameters: Many[Parameter] = ()
 
 
@@ -154,6 +165,15 @@ class Content(_Genesys):
         return self.content_type or ("Attachment" if self.attachment else "Unknown")
 
 
+class Typing(_Genesys):
+    type: MaybeText = None
+
+
+class Event(_Genesys):
+    event_type: MaybeText = None
+    typing: Maybe[Typing] = None
+
+
 class OutboundMessage(_Genesys):
     """A webhook body: an agent's message, an event, or a receipt."""
 
@@ -161,6 +181,7 @@ class OutboundMessage(_Genesys):
     type: MaybeText = None
     text: MaybeText = None
     content: Many[Content] = ()
+    events: Many[Event] = ()
 
 
 class Answer(_Genesys):
@@ -181,3 +202,33 @@ class TokenAnswer(Wire):
     error: MaybeText = None
     description: MaybeText = None
     error_description: MaybeText = None
+
+
+class Reason(_Genesys):
+    """Why a message of ours failed, in Genesys' words."""
+
+    code: MaybeText = None
+    message: MaybeText = None
+
+    @property
+    def words(self) -> str:
+        """The code and what it means."""
+        return ": ".join(filter(None, (self.code, self.message)))
+
+
+class ReportedChannel(_Genesys):
+    message_id: MaybeText = None
+
+
+class ReceiptReport(_Genesys):
+    """A receipt about a message that we sent in; `id` is Genesys' for it, `wamid` ours."""
+
+    id: MaybeText = None
+    status: MaybeText = None
+    channel: Maybe[ReportedChannel] = None
+    reasons: Many[Reason] = ()
+
+    @property
+    def wamid(self) -> str | None:
+        """The `messageId` under which the message was sent."""
+        return self.channel.message_id if self.channel else None

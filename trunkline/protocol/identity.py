@@ -23,19 +23,51 @@ def is_bsuid(identity: str | None) -> bool:
     return identity is not None and _BSUID.fullmatch(identity) is not None
 
 
-def sender_identity(message: Mapping[str, Any], contact: Mapping[str, Any] | None = None) -> str | None:
-    """The customer of a WhatsApp message, or of a status: the number if known, else the BSUID, else None.
+def addresses(message: Mapping[str, Any], contact: Mapping[str, Any] | None = None) -> tuple[str | None, str | None]:
+    """The number and the BSUID that a WhatsApp message, or a status, names for its customer; None what it hides.
 
-    `contact` is the element of `value.contacts` that may know the number where the message hides it.
+    `contact` is the element of `value.contacts` that may know what the message hides, if it is the same person's.
     """
+    if not isinstance(message, Mapping):
+        return None, None
     number, user_id = _texts(message, ("from", "recipient_id")), _texts(message, ("from_user_id", "recipient_user_id"))
-    if is_phone(number):
-        return number
-    bsuid = next((candidate for candidate in (number, user_id) if is_bsuid(candidate)), None)
-    if contact is not None and bsuid is not None and bsuid == read_text(contact.get("user_id")):
-        known = read_text(contact.get("wa_id"))
-        return known if is_phone(known) else bsuid
-    return bsuid
+    # News of a changed id may name nobody but in the news; the person is known by the previous id.
+    system = _object(message.get("system")) if message.get("type") == "system" else {}
+    candidates = (read_text(system.get("previous_user_id")), number, user_id)
+    phone = number if is_phone(number) else None
+    bsuid = next((candidate for candidate in candidates if is_bsuid(candidate)), None)
+    known = _object(contact)
+    known_phone, known_bsuid = read_text(known.get("wa_id")), read_text(known.get("user_id"))
+    if phone is None and bsuid is not None and bsuid == known_bsuid and is_phone(known_phone):
+        phone = known_phone
+    if bsuid is None and phone is not None and phone == known_phone and is_bsuid(known_bsuid):
+        bsuid = known_bsuid
+    return phone, bsuid
+
+
+def sender_identity(message: Mapping[str, Any], contact: Mapping[str, Any] | None = None) -> str | None:
+    """The customer of a WhatsApp message, or of a status: the number if known, else the BSUID, else None."""
+    phone, bsuid = addresses(message, contact)
+    return phone or bsuid
+
+
+def alias_change(message: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The old and the new address of a customer whose number or BSUID changed; None for any other message."""
+    if not isinstance(message, Mapping) or message.get("type") != "system":
+        return None
+    system = _object(message.get("system"))
+    match system.get("type"):
+        case "user_changed_number" | "customer_changed_number":
+            new = next(filter(is_phone, (read_text(system.get(name)) for name in ("new_wa_id", "wa_id"))), None)
+            old = (system.get("customer"), message.get("from"), message.get("from_user_id"))
+        case "user_changed_user_id":
+            new = next(filter(is_bsuid, [read_text(system.get("user_id"))]), None)
+            old = (system.get("previous_user_id"), message.get("from_user_id"), message.get("from"))
+        case _:
+            return None
+    known = (address for address in map(read_text, old) if is_phone(address) or is_bsuid(address))
+    before = next((address for address in known if address != new), None)
+    return (before, new) if before and new else None
 
 
 def recipient_identity(to_id: str) -> str | None:
@@ -63,3 +95,7 @@ def genesys_sender(identity: str, profile_name: str | None, username: str | None
 
 def _texts(message: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
     return next((text for name in names if (text := read_text(message.get(name)))), None)
+
+
+def _object(raw: object) -> Mapping[str, Any]:
+    return raw if isinstance(raw, Mapping) else {}

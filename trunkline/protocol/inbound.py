@@ -9,8 +9,11 @@ from typing import Any
 import orjson
 
 from trunkline.errors import Rejected
-from trunkline.protocol.identity import genesys_sender, sender_identity
-from trunkline.protocol.inbound_text import Said, describe, kind_of
+from trunkline.protocol.identity import genesys_sender, is_bsuid, is_phone
+from trunkline.protocol.inbound_replies import Tap, tap_of
+from trunkline.protocol.inbound_text import describe, kind_of
+from trunkline.protocol.media import Attachable, Unattachable
+from trunkline.protocol.said import Said
 from trunkline.protocol.text import clean, split
 from trunkline.protocol.times import iso_milliseconds, unix_seconds
 from trunkline.protocol.whatsapp import Context, Message, Referral, Sender
@@ -18,6 +21,16 @@ from trunkline.protocol.whatsapp import Context, Message, Referral, Sender
 TEXT_LIMIT = 4096
 ATTRIBUTES_LIMIT_BYTES = 1900
 _LONGEST_ID = 255
+_TAPS = ("interactive", "button")
+# How Genesys calls the button of each kind of prompt; it knows these three only.
+_RESPONSE_TYPES = {
+    "quick_reply": "QuickReply",
+    "template": "QuickReply",
+    "card": "Button",
+    "carousel": "Button",
+    "list_picker": "Button",
+    "date_picker": "DatePicker",
+}
 
 
 @dataclass(frozen=True)
@@ -28,36 +41,81 @@ class GenesysPost:
     body: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A structured message of an agent's side that the customer answers; `kind` is its `outbound_kind`."""
+
+    genesys_id: str
+    kind: str
+
+
+def prompt_reference(message: dict[str, Any]) -> str | None:
+    """The wamid of the message of ours whose button or list the customer tapped; None if this is no tap."""
+    if not isinstance(message, dict) or message.get("type") not in _TAPS:
+        return None
+    incoming = Message.read(message)
+    return incoming.context.id or None if incoming.context and tap_of(incoming) else None
+
+
 def convert_inbound(
     message: dict[str, Any],
     contact: dict[str, Any] | None,
     phone_number_id: str,
     accepted_at: float,
     with_plus: bool,
+    *,
+    identity: str,
+    file: Attachable | Unattachable | None = None,
+    prompt: Prompt | None = None,
 ) -> list[GenesysPost]:
     """The posts that carry this WhatsApp message, in order; none for what is not bridged.
 
-    `contact` is the sender's element of `value.contacts`. A long text becomes several posts: the first has the wamid
-    as `messageId`, the others a suffix.
+    `contact` is the sender's element of `value.contacts`, `identity` who they are for Genesys, `file` what became of
+    the message's file and `prompt` what it answers. A long text becomes several posts: the first has the wamid as
+    `messageId`, the others a suffix.
     """
-    incoming, sender = Message.read(message), Sender.read(contact)
+    incoming = Message.read(message)
     wamid = _message_id(incoming)
     if incoming.group_id or incoming.type == "request_welcome":
         return []  # an answer in private would be wrong; a chat that was only opened says nothing
-    identity = sender_identity(message, contact if isinstance(contact, dict) else None)
-    if identity is None:
+    if not (is_phone(identity) or is_bsuid(identity)):
         raise Rejected("invalid", "the message names no sender")
-    profile_name, username = (sender.profile.name, sender.profile.username) if sender.profile else (None, None)
-    said = describe(incoming)
+    said = describe(incoming, file)
     channel = {
-        "from": genesys_sender(identity, profile_name, username, with_plus),
+        "from": _sender(identity, Sender.read(contact), with_plus),
         "time": iso_milliseconds(unix_seconds(incoming.timestamp, accepted_at)),
         "metadata": {"customAttributes": _custom_attributes(incoming, said, phone_number_id)},
     }
+    parts = split(said.text, TEXT_LIMIT)
+    tap = tap_of(incoming)
+    if tap and prompt and prompt.kind in _RESPONSE_TYPES and len(parts) == 1:
+        return [_response({"messageId": wamid, **channel}, tap, prompt)]
     return [
-        GenesysPost("message", {"channel": {"messageId": _part_id(wamid, part), **channel}, "text": text})
-        for part, text in enumerate(split(said.text, TEXT_LIMIT), start=1)
+        GenesysPost(
+            "message", {"channel": {"messageId": _part_id(wamid, part), **channel}, **_content(text, said, part)}
+        )
+        for part, text in enumerate(parts, start=1)
     ]
+
+
+def _sender(identity: str, sender: Sender, with_plus: bool) -> dict[str, str]:
+    profile_name, username = (sender.profile.name, sender.profile.username) if sender.profile else (None, None)
+    return genesys_sender(identity, profile_name, username, with_plus)
+
+
+def _response(channel: dict[str, Any], tap: Tap, prompt: Prompt) -> GenesysPost:
+    """The tap as an answer to the structured message; Genesys' bots read its payload."""
+    button = {"type": _RESPONSE_TYPES[prompt.kind], "text": tap.text, "payload": tap.id or tap.text}
+    body = {"channel": channel, "buttonResponse": button, "originatingMessageId": clean(prompt.genesys_id)}
+    return GenesysPost("structured/response", body)
+
+
+def _content(text: str, said: Said, part: int) -> dict[str, Any]:
+    """Text and file of one post; the file goes with the first part."""
+    content: dict[str, Any] = {"text": text} if text else {}
+    if said.attachment and part == 1:
+        content["content"] = [{"contentType": "Attachment", "attachment": dict(said.attachment)}]
+    return content
 
 
 def _message_id(message: Message) -> str:

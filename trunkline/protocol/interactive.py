@@ -13,6 +13,7 @@ TEXT_LIMIT = 4096
 BODY_LIMIT = 1024
 BUTTONS_LIMIT, BUTTON_TITLE_LIMIT, BUTTON_ID_LIMIT = 3, 20, 256
 ROWS_LIMIT, ROW_TITLE_LIMIT, ROW_ID_LIMIT, ROW_DESCRIPTION_LIMIT, SECTION_TITLE_LIMIT = 10, 24, 200, 72, 24
+URL_LIMIT = 2000
 DEFAULT_LIST_LABEL = "Choose"
 _URL = re.compile(r"https?://\S", re.IGNORECASE)
 
@@ -34,11 +35,6 @@ class Section:
 
     title: str
     options: Sequence[Option]
-
-
-def is_url(text: str | None) -> bool:
-    """Whether it is a link that a button may open."""
-    return text is not None and _URL.match(text) is not None
 
 
 def texts(text: str) -> list[Message]:

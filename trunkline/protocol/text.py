@@ -6,6 +6,7 @@ import re
 import unicodedata
 
 _UNSENDABLE = re.compile("[\ud800-\udfff\x00]")
+_URL = re.compile(r"https?://[^\s\x00-\x20]+", re.IGNORECASE)
 _LONGEST_CLUSTER = 64  # code points; a longer pile of marks is cut through rather than looked through
 _ZERO_WIDTH_JOINER = "\u200d"
 
@@ -23,6 +24,11 @@ def utf16_length(text: str) -> int:
 def is_blank(text: str | None) -> bool:
     """Whether there is nothing to read in it."""
     return text is None or not text.strip()
+
+
+def is_url(text: str | None) -> bool:
+    """Whether it is a link, and nothing but a link, that a browser opens."""
+    return text is not None and _URL.fullmatch(text) is not None
 
 
 def cut(text: str, limit: int) -> str:

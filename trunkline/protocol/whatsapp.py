@@ -9,6 +9,7 @@ from pydantic import Field
 
 from trunkline.protocol.lenient import IsTrue, Many, Maybe, MaybeNumber, MaybeText, Wire, read_text
 
+MEDIA_KINDS = ("image", "video", "audio", "voice", "document", "sticker")  # `voice` only in old payloads
 _CODE_PREFIX = re.compile(r"^\(#\d+\)\s*")
 
 
@@ -53,6 +54,8 @@ class Text(Wire):
 
 
 class Media(Wire):
+    id: MaybeText = None
+    mime_type: MaybeText = None
     caption: MaybeText = None
     filename: MaybeText = None
     voice: IsTrue = False
@@ -167,8 +170,11 @@ class Order(Wire):
 class System(Wire):
     body: MaybeText = None
     type: MaybeText = None
+    customer: MaybeText = None
     wa_id: MaybeText = None
     new_wa_id: MaybeText = None
+    user_id: MaybeText = None
+    previous_user_id: MaybeText = None
 
 
 class Edit(Wire):
@@ -231,6 +237,17 @@ class Message(Wire):
     edit: Maybe[Edit] = None
     revoke: Maybe[Revoke] = None
     unsupported: Maybe[Unsupported] = None
+
+    @property
+    def media(self) -> Media | None:
+        """The object of a message that is a file."""
+        media: Media | None = getattr(self, self.type) if self.type in MEDIA_KINDS else None
+        return media
+
+    @property
+    def media_kind(self) -> str | None:
+        """The kind of file; what was recorded in the app is a `voice`, however it comes."""
+        return "voice" if self.media and self.media.voice else self.type if self.type in MEDIA_KINDS else None
 
 
 class Status(Wire):

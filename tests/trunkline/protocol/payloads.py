@@ -8,6 +8,17 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from trunkline.protocol.media import (
+    Attachable,
+    UploadedFile,
+    agent_files,
+    attachment_name,
+    customer_file,
+    file_name,
+    sendable,
+)
+
+LINK = "https://trunkline.example.com/media/"
 DATA = Path(__file__).parents[2] / "data"
 
 any_text = st.text(st.characters(codec=None), max_size=30)  # lone surrogates and NULs included
@@ -48,6 +59,25 @@ def messages(name: str) -> list[tuple[dict[str, Any], dict[str, Any] | None]]:
 def statuses(name: str) -> list[dict[str, Any]]:
     """Each status of a WhatsApp webhook."""
     return [status for value in values(name) for status in value.get("statuses", [])]
+
+
+def at_our_link(message: dict[str, Any]) -> Attachable | None:
+    """The file of a WhatsApp message as if we had fetched it."""
+    file = customer_file(message)
+    mime = (file.mime if file else None) or "application/octet-stream"
+    return Attachable(LINK + file.media_id, mime, attachment_name(file, mime)) if file else None
+
+
+def uploads(body: Any) -> dict[str, UploadedFile]:
+    """Every file of a Genesys webhook as if WhatsApp had it: 9001, 9002, …; pictures of cards are JPEGs."""
+    return {
+        file.url: UploadedFile(
+            f"900{number}",
+            sendable(file.mime, None if file.required else "image/jpeg", b"OpusHead", 1).kind,
+            file_name(file.filename) or None,
+        )
+        for number, file in enumerate(agent_files(body), start=1)
+    }
 
 
 def _contact(message: dict[str, Any], contacts: list[dict[str, Any]]) -> dict[str, Any] | None:

@@ -5,10 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
 
-from trunkline.protocol.identity import genesys_sender, recipient_identity, sender_identity
+from tests.trunkline.protocol.payloads import any_json, messages
+from trunkline.protocol.identity import (
+    addresses,
+    alias_change,
+    genesys_sender,
+    recipient_identity,
+    sender_identity,
+)
 
 NUMBER, BSUID = "447700900111", "GB.71204433551902288417"
+NEW_NUMBER, NEW_BSUID = "447700900333", "MX.0987654321"
 
 
 @pytest.mark.parametrize(
@@ -93,3 +102,98 @@ def test_genesys_is_told_the_senders_names(name: str | None, username: str | Non
 def test_a_plus_goes_before_numbers_only() -> None:
     assert genesys_sender(NUMBER, None, None, True) == {"id": f"+{NUMBER}", "idType": "Phone", "nickname": f"+{NUMBER}"}
     assert genesys_sender(BSUID, None, None, True) == {"id": BSUID, "idType": "Opaque", "nickname": BSUID}
+
+
+def system(type_: Any = "user_changed_number", **members: Any) -> dict[str, Any]:
+    return {"type": type_, **members}
+
+
+@pytest.mark.parametrize(
+    ("message", "contact", "named"),
+    [
+        pytest.param({"from": NUMBER, "from_user_id": BSUID}, None, (NUMBER, BSUID), id="both"),
+        pytest.param({"from": NUMBER}, None, (NUMBER, None), id="an old payload"),
+        pytest.param({"from_user_id": BSUID}, None, (None, BSUID), id="a hidden number"),
+        pytest.param({"from": BSUID}, None, (None, BSUID), id="a BSUID in the number's place"),
+        pytest.param(
+            {"from_user_id": BSUID}, {"user_id": BSUID, "wa_id": NUMBER}, (NUMBER, BSUID), id="contact: number"
+        ),
+        pytest.param({"from": NUMBER}, {"user_id": BSUID, "wa_id": NUMBER}, (NUMBER, BSUID), id="contact: BSUID"),
+        pytest.param({"from": NUMBER}, {"user_id": BSUID, "wa_id": "1"}, (NUMBER, None), id="contact: somebody else"),
+        pytest.param({"from_user_id": BSUID}, {"user_id": BSUID, "wa_id": BSUID}, (None, BSUID), id="contact: twice"),
+        pytest.param(
+            {"type": "system", "system": {"user_id": NEW_BSUID, "previous_user_id": BSUID}},
+            None,
+            (None, BSUID),
+            id="news that name the person as known before",
+        ),
+        pytest.param({"system": {"previous_user_id": BSUID}}, None, (None, None), id="news in no system message"),
+        pytest.param({}, None, (None, None), id="nobody"),
+        pytest.param([], [], (None, None), id="no objects"),
+    ],
+)
+def test_a_message_names_addresses_of_its_sender(message: Any, contact: Any, named: tuple[Any, Any]) -> None:
+    assert addresses(message, contact) == named
+
+
+@pytest.mark.parametrize(
+    ("message", "change"),
+    [
+        pytest.param({"from": NUMBER, "system": system(wa_id=NEW_NUMBER)}, (NUMBER, NEW_NUMBER), id="a number"),
+        pytest.param(
+            {"from": BSUID, "system": system("customer_changed_number", customer=NUMBER, new_wa_id=NEW_NUMBER)},
+            (NUMBER, NEW_NUMBER),
+            id="a number in an old payload",
+        ),
+        pytest.param(
+            {"from": NUMBER, "system": system("customer_changed_number", customer=NUMBER, wa_id=int(NEW_NUMBER))},
+            (NUMBER, NEW_NUMBER),
+            id="a number that is not a string",
+        ),
+        pytest.param(
+            {"from_user_id": BSUID, "system": system(wa_id=NEW_NUMBER)}, (BSUID, NEW_NUMBER), id="a hidden number"
+        ),
+        pytest.param(
+            {"from": NEW_NUMBER, "from_user_id": BSUID, "system": system(wa_id=NEW_NUMBER)},
+            (BSUID, NEW_NUMBER),
+            id="news from the new number",
+        ),
+        pytest.param(
+            {"system": system("user_changed_user_id", user_id=NEW_BSUID, previous_user_id=BSUID)},
+            (BSUID, NEW_BSUID),
+            id="a user id",
+        ),
+        pytest.param(
+            {"from_user_id": BSUID, "system": system("user_changed_user_id", user_id=NEW_BSUID)},
+            (BSUID, NEW_BSUID),
+            id="a user id, the old one as sender",
+        ),
+        pytest.param(
+            {"from": NUMBER, "from_user_id": NEW_BSUID, "system": system("user_changed_user_id", user_id=NEW_BSUID)},
+            (NUMBER, NEW_BSUID),
+            id="a user id, the new one as sender",
+        ),
+        pytest.param({"from": NUMBER, "system": system(wa_id=NUMBER)}, None, id="no change"),
+        pytest.param({"system": system(wa_id=NEW_NUMBER)}, None, id="nobody's change"),
+        pytest.param({"from": NUMBER, "system": system(wa_id="soon")}, None, id="a change to nonsense"),
+        pytest.param({"from": NUMBER, "system": system(user_id=NEW_BSUID)}, None, id="a change to nothing"),
+        pytest.param({"from": NUMBER, "system": system("customer_identity_changed")}, None, id="another device"),
+        pytest.param({"from": NUMBER, "system": system(["x"], wa_id=NEW_NUMBER)}, None, id="a type of a wrong type"),
+        pytest.param({"from": NUMBER, "system": "x"}, None, id="news of a wrong type"),
+    ],
+)
+def test_news_of_an_address_tell_the_old_and_the_new(message: dict[str, Any], change: tuple[str, str] | None) -> None:
+    assert alias_change({"type": "system", **message}) == change
+
+
+def test_the_recorded_number_change_is_one_and_a_text_is_none() -> None:
+    [(message, _)] = messages("system_number_change")
+    assert alias_change(message) == (NUMBER, NEW_NUMBER)
+    assert alias_change({**message, "type": "text"}) is None
+
+
+@given(any_json, any_json)
+def test_any_json_names_addresses_or_none(message: Any, contact: Any) -> None:
+    for odd in (message, {"type": "system", "from": NUMBER, "system": message}):
+        addresses(odd, contact)
+        alias_change(odd)

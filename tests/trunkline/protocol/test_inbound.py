@@ -9,10 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.trunkline.protocol.payloads import any_json, load, messages, mutations, names
+from tests.trunkline.protocol.payloads import LINK, any_json, at_our_link, load, messages, mutations, names
 from trunkline.errors import Rejected
-from trunkline.protocol.inbound import ATTRIBUTES_LIMIT_BYTES, TEXT_LIMIT, GenesysPost, convert_inbound
-from trunkline.protocol.inbound_text import file_name
+from trunkline.protocol.identity import alias_change, sender_identity
+from trunkline.protocol.inbound import (
+    ATTRIBUTES_LIMIT_BYTES,
+    TEXT_LIMIT,
+    GenesysPost,
+    Prompt,
+    convert_inbound,
+    prompt_reference,
+)
+from trunkline.protocol.media import Attachable, Unattachable, customer_file
 from trunkline.protocol.text import utf16_length
 
 ALDER, BIRCH, CEDAR = "210099887766551", "310077665544332", "415522119933884"
@@ -26,15 +34,22 @@ FIRST = "wamid.HBgMNDQ3NzAwOTAwMTExFQIAEhgUN0UyNDMyQkVBMjQ2OUE2M0I3OEQA"
 
 
 def row(
-    text: str, kind: str = "text", *, sender: dict[str, str] = INES, time: str = "12:00:00", **attributes: str
+    text: str | None, kind: str = "text", *, sender: dict[str, str] = INES, time: str = "12:00:00", **attributes: str
 ) -> dict[str, Any]:
     """What the agent gets: the body but for the message's id and our number."""
     return {
         "text": text,
+        "content": None,
         "from": sender,
         "time": f"2026-11-23T{time}.000Z",
         "attributes": {"wa_message_type": kind, **attributes},
     }
+
+
+def file_row(text: str | None, kind: str, media_type: str, mime: str, media_id: str, filename: str) -> dict[str, Any]:
+    """What the agent gets of a message that is a file."""
+    attachment = {"mediaType": media_type, "mime": mime, "url": LINK + media_id, "filename": filename}
+    return {**row(text, kind), "content": [{"contentType": "Attachment", "attachment": attachment}]}
 
 
 CARD = """Contact: Dr Ayo Bright
@@ -77,13 +92,19 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     "text_bsuid_only": [row("I prefer not to share my number", sender=ROBIN)],
     "text_group": [],
     "text_no_contacts": [row("Anyone there?", sender=INES_UNNAMED)],
-    "image_caption": [row("[Image could not be loaded]\nThe cracked screen", "image")],
-    "image_with_url": [row("[Image could not be loaded]", "image")],
-    "video_caption": [row("[Video could not be loaded]\nNoise from the engine", "video")],
-    "audio_voice_note": [row("[Voice message could not be loaded]", "audio")],
-    "audio_file": [row("[Audio could not be loaded]", "audio")],
-    "document_caption_filename": [row("[Document could not be loaded: contract 2026-11.pdf]\nSigned copy", "document")],
-    "sticker_animated": [row("[Sticker could not be loaded]", "sticker")],
+    "image_caption": [
+        file_row("The cracked screen", "image", "Image", "image/jpeg", "1913918400767715", "image.jpg"),
+    ],
+    "image_with_url": [file_row(None, "image", "Image", "image/png", "1188870605041394", "image.png")],
+    "video_caption": [
+        file_row("Noise from the engine", "video", "Video", "video/mp4", "1959764218844209", "video.mp4")
+    ],
+    "audio_voice_note": [file_row(None, "audio", "Audio", "audio/ogg", "1160970889500549", "voice.ogg")],
+    "audio_file": [file_row(None, "audio", "Audio", "audio/mpeg", "1822962241164708", "audio.mp3")],
+    "document_caption_filename": [
+        file_row("Signed copy", "document", "File", "application/pdf", "1102791606226224", "contract 2026-11.pdf"),
+    ],
+    "sticker_animated": [file_row(None, "sticker", "Image", "image/webp", "1699937086113641", "sticker.webp")],
     "location_place": [
         row(
             "City Market\nVicar Lane, Leeds\n53.7965,-1.5478\nhttps://maps.google.com/?q=53.7965,-1.5478\n"
@@ -169,7 +190,9 @@ endless_text = st.builds(str.__mul__, st.text('a"\\\x01é😀\ud800', max_size=9
 
 
 def converted(message: dict[str, Any], contact: dict[str, Any] | None) -> list[GenesysPost]:
-    return convert_inbound(message, contact, ALDER, ACCEPTED_AT, with_plus=False)
+    identity = sender_identity(message, contact) or ""
+    file = at_our_link(message)
+    return convert_inbound(message, contact, ALDER, ACCEPTED_AT, with_plus=False, identity=identity, file=file)
 
 
 def says(message: dict[str, Any]) -> dict[str, Any]:
@@ -195,7 +218,8 @@ def test_a_recorded_message_reaches_the_agent_as_it_should(name: str) -> None:
             "time": told["time"],
             "metadata": {"customAttributes": {"wa_phone_number_id": ALDER, **told["attributes"]}},
         }
-        expected.append(GenesysPost("message", {"channel": channel, "text": told["text"]}))
+        said = {member: told[member] for member in ("text", "content") if told[member] is not None}
+        expected.append(GenesysPost("message", {"channel": channel, **said}))
     assert posts == expected
 
 
@@ -238,7 +262,7 @@ def test_a_message_without_id_or_sender_is_invalid(message: dict[str, Any]) -> N
         pytest.param({}, "[Unsupported message: unknown]", id="no type"),
         pytest.param({"type": "hologram"}, "[Unsupported message: hologram]", id="a type of tomorrow"),
         pytest.param({"type": "x" * 200}, f"[Unsupported message: {'x' * 64}]", id="an endless type"),
-        pytest.param({"type": "voice", "voice": {"id": "1"}}, "[Voice message could not be loaded]", id="old voice"),
+        pytest.param({"type": "voice", "voice": {}}, "[Voice message could not be loaded]", id="old voice"),
         pytest.param(
             {"type": "document", "document": {"filename": "../../.ssh/.secret\n.pdf"}},
             "[Document could not be loaded: secret.pdf]",
@@ -278,6 +302,28 @@ def test_a_message_without_id_or_sender_is_invalid(message: dict[str, Any]) -> N
             id="no reply",
         ),
         pytest.param({"type": "reaction", "reaction": {"emoji": ""}}, "Removed reaction", id="an empty emoji"),
+        pytest.param({"type": "reaction", "reaction": {"emoji": None}}, "Removed reaction", id="a null emoji"),
+        pytest.param({"type": "reaction", "reaction": {}}, "Removed reaction", id="no emoji"),
+        pytest.param({"type": "reaction"}, "[Unsupported message: reaction]", id="no reaction"),
+        pytest.param({"type": "text", "text": {"body": "Hi"}, "group_id": None}, "Hi", id="a null group"),
+        pytest.param(
+            {"type": "interactive", "interactive": {"type": "call_permission_reply", "call_permission_reply": {}}},
+            "[Unsupported message: interactive]",
+            id="a call permission without answer",
+        ),
+        pytest.param(
+            {
+                "type": "order",
+                "order": {
+                    "product_items": [
+                        {"product_retailer_id": 7, "quantity": "2", "item_price": "12.50", "currency": "GBP"},
+                        {"quantity": 1.0, "item_price": 3},
+                    ]
+                },
+            },
+            "Order\n2 x 7, 12.50 GBP each\n1 x unnamed product, 3 each",
+            id="an order with prices of either type",
+        ),
         pytest.param(
             {"type": "order", "order": {"product_items": [{"product_retailer_id": "A", "quantity": "3"}]}},
             "Order\n3 x A",
@@ -288,6 +334,17 @@ def test_a_message_without_id_or_sender_is_invalid(message: dict[str, Any]) -> N
             "Customer changed number to 123",
             id="an old number change without body",
         ),
+        pytest.param(
+            {"type": "system", "system": {"type": "user_changed_user_id", "user_id": "MX.1"}},
+            "Customer changed user id to MX.1",
+            id="a changed user id without body",
+        ),
+        pytest.param(
+            {"type": "system", "system": {"body": "User changed from CO.1 to MX.1", "type": "user_changed_user_id"}},
+            "User changed from CO.1 to MX.1",
+            id="a changed user id",
+        ),
+        pytest.param({"type": "system"}, "[Unsupported message: system]", id="no news"),
         pytest.param(
             {"type": "system", "system": {"type": "customer_identity_changed"}},
             "customer_identity_changed",
@@ -354,6 +411,13 @@ def test_a_longer_text_is_several_posts_and_loses_nothing() -> None:
     assert len({orjson.dumps({**post.body["channel"], "messageId": ""}) for post in posts}) == 1
 
 
+@given(st.builds(str.__mul__, st.text("ab \n\x01é😀", min_size=1, max_size=9), st.integers(1, 2000)))
+def test_no_part_of_any_text_is_lost(text: str) -> None:
+    posts = converted({"id": "wamid.1", "from": "447700900111", "type": "text", "text": {"body": text}}, None)
+    assert "".join(post.body["text"] for post in posts) == text
+    assert all(utf16_length(post.body["text"]) <= TEXT_LIMIT for post in posts)
+
+
 @pytest.mark.parametrize("timestamp", ["not-a-number", None, "", -1, {}])
 def test_a_message_without_a_sensible_timestamp_has_the_time_of_its_arrival(timestamp: Any) -> None:
     assert says({"timestamp": timestamp})["channel"]["time"] == "2026-11-23T12:13:19.500Z"
@@ -361,7 +425,7 @@ def test_a_message_without_a_sensible_timestamp_has_the_time_of_its_arrival(time
 
 def test_a_tenant_may_want_its_numbers_with_a_plus() -> None:
     [(message, contact)] = messages("text_basic")
-    [post] = convert_inbound(message, contact, ALDER, ACCEPTED_AT, with_plus=True)
+    [post] = convert_inbound(message, contact, ALDER, ACCEPTED_AT, with_plus=True, identity=INES["id"])
     assert post.body["channel"]["from"] == {**INES, "id": "+447700900111"}
 
 
@@ -374,39 +438,38 @@ def test_custom_attributes_stay_small_and_textual(headline: str, url: str, conte
     assert attributes["wa_phone_number_id"] == ALDER
 
 
-@given(any_json, any_json)
-def test_any_json_in_a_messages_place_converts_or_is_rejected(message: Any, contact: Any) -> None:
-    check(message, contact)
+files = st.sampled_from([None, Attachable(LINK, "a/b", "f"), Unattachable("is gone"), Unattachable("is big", LINK)])
+prompts = st.sampled_from([None, Prompt("g1", "quick_reply"), Prompt("g1", "date_picker"), Prompt("g1", "text")])
 
 
-@given(st.data())
-def test_any_json_within_a_recorded_message_converts_or_is_rejected(data: st.DataObject) -> None:
+@given(any_json, any_json, files, prompts)
+def test_any_json_in_a_messages_place_converts_or_is_rejected(
+    message: Any, contact: Any, file: Any, prompt: Any
+) -> None:
+    check(message, contact, file, prompt)
+    check({"id": "wamid.1", "type": "edit", "edit": {"message": message}}, contact, file, prompt)
+
+
+@given(st.data(), files, prompts)
+def test_any_json_within_a_recorded_message_converts_or_is_rejected(
+    data: st.DataObject, file: Any, prompt: Any
+) -> None:
     name = data.draw(st.sampled_from(sorted(ROWS)))
     message, contact = data.draw(st.sampled_from(messages(name)))
-    check(data.draw(mutations(message)), data.draw(mutations(contact)) if contact else None)
+    check(data.draw(mutations(message)), data.draw(mutations(contact)) if contact else None, file, prompt)
 
 
-def check(message: Any, contact: Any) -> None:
+def check(message: Any, contact: Any, file: Attachable | Unattachable | None, prompt: Prompt | None) -> None:
+    customer_file(message)
+    prompt_reference(message)
+    alias_change(message)
+    identity = sender_identity(message, contact) or INES["id"]
     try:
-        posts = convert_inbound(message, contact, ALDER, ACCEPTED_AT, with_plus=False)
+        posts = convert_inbound(message, contact, ALDER, 0, False, identity=identity, file=file, prompt=prompt)
     except Rejected as error:
         assert error.reason == "invalid"
         return
     for post in posts:
         orjson.dumps(post.body)
-        assert post.body["text"]
-        assert utf16_length(post.body["text"]) <= TEXT_LIMIT
-
-
-@pytest.mark.parametrize(
-    ("given_name", "name"),
-    [
-        ("a.pdf", "a.pdf"),
-        ("C:\\tmp\\a.pdf", "a.pdf"),
-        ("...", ""),
-        (None, ""),
-        ("Angebot für Ä.pdf", "Angebot für Ä.pdf"),
-    ],
-)
-def test_a_file_name_is_no_path(given_name: str | None, name: str) -> None:
-    assert file_name(given_name) == name
+        assert post.body.get("text") or post.body.get("content") or post.body["buttonResponse"]["text"]
+        assert utf16_length(post.body.get("text", "")) <= TEXT_LIMIT
