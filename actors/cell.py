@@ -10,7 +10,7 @@ from typing import Any
 from actors.hosting import Started
 from config.delivery_wiring import CellParts
 from trunkline.errors import NotFound
-from trunkline.tenancy.tenant import Ask, Cloud, Gone, Held, Passage
+from trunkline.tenancy.tenant import Ask, Cloud, Credentials, Gone, Held, Passage
 
 PASSIVATE_EVERY_S = 30.0
 
@@ -48,6 +48,11 @@ class TenantCell:
         """Why the tenant's lanes towards `cloud` must wait, if they must."""
         tenant = await self._tenant(tenant_id)
         return await tenant.standing(cloud) if tenant else None
+
+    async def credentials(self, tenant_id: str) -> Credentials | Gone:
+        """What moving the tenant's files needs."""
+        tenant = await self._tenant(tenant_id)
+        return await tenant.credentials() if tenant else Gone()
 
     async def outdated(self, tenant_id: str, epoch: int) -> None:
         """Another activation has superseded the one with this epoch."""

@@ -16,7 +16,7 @@ from ray.exceptions import RayError
 
 from trunkline.errors import Unavailable
 from trunkline.grouping import Grouped
-from trunkline.tenancy.tenant import Ask, Cloud, Gone, Held, Passage
+from trunkline.tenancy.tenant import Ask, Cloud, Credentials, Gone, Held, Passage
 
 NAMESPACE = "trunkline"
 SUPERVISOR = "supervisor"
@@ -128,6 +128,11 @@ class CellTenants:
         """Why a lane towards `cloud` must wait, if it must."""
         standing: Held | None = await self._call(tenant_id, "standing", tenant_id, cloud)
         return standing
+
+    async def credentials(self, tenant_id: str) -> Credentials | Gone:
+        """What moving the tenant's files needs; raises Unavailable."""
+        found: Credentials | Gone = await self._call(tenant_id, "credentials", tenant_id)
+        return found
 
     async def outdated(self, tenant_id: str, epoch: int) -> None:
         """The activation with this epoch has been superseded."""

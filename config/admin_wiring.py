@@ -8,13 +8,19 @@ from importlib.metadata import version
 from redis.exceptions import RedisError
 
 from config.settings import Settings
-from config.wiring import tenant_store
+from config.wiring import IDLE_TIMEOUT_S, media_files, media_links, tenant_store
+from trunkline.clients.downloads import Downloads
+from trunkline.clients.graph_media import GraphMedia
+from trunkline.clients.uploads import Uploads
+from trunkline.delivery.linked_media import LinkedMedia
+from trunkline.delivery.media import Keeper
 from trunkline.errors import StoreUnavailable
 from trunkline.lanes.consumer import LaneConsumer
 from trunkline.stores.api_keys import ApiKeyStore
 from trunkline.stores.cache import open_redis
 from trunkline.stores.database import open_pool, probe
 from trunkline.stores.history import History
+from trunkline.stores.media_accounts import MediaAccounts
 from trunkline.stores.request_counts import RequestCounts
 from trunkline.stores.tenants import TenantStore
 from trunkline.tenancy.record import Secret
@@ -29,6 +35,8 @@ class AdminParts:
         self._pool = open_pool(settings.database_url, min_size=1, max_size=8)
         self._redis = open_redis(settings.redis_url)
         self._broker = LaneConsumer(settings.rabbitmq_url, "admin", settings.trunkline_queue_type)
+        self._downloads = Downloads(settings.cloud_urls, IDLE_TIMEOUT_S)
+        self._uploads = Uploads(IDLE_TIMEOUT_S)
         tenants = tenant_store(settings, self._pool)
         self.application = build_admin(
             AdminServices(
@@ -37,6 +45,11 @@ class AdminParts:
                 history=History(self._pool),
                 counter=RequestCounts(self._redis),
                 actors=actors_of(tenants),
+                media=LinkedMedia(
+                    media_links(settings),
+                    MediaAccounts(tenants, self._pool),
+                    Keeper(media_files(settings), GraphMedia(self._downloads, self._uploads, settings.graph_api_url)),
+                ),
                 probes={
                     "postgres": lambda: probe(self._pool),
                     "redis": self._ping_redis,
@@ -57,6 +70,8 @@ class AdminParts:
     async def close(self) -> None:
         """Disconnect."""
         await self._broker.close()
+        await self._downloads.close()
+        await self._uploads.close()
         await self._redis.aclose()
         await self._pool.close()
 

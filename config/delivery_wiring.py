@@ -2,27 +2,45 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from typing import Protocol
 
 from config.settings import Settings
-from config.wiring import build_directory
+from config.wiring import IDLE_TIMEOUT_S, build_directory, media_files, media_links, tenant_store
 from trunkline.attempt import this_owner
+from trunkline.clients.downloads import Downloads
 from trunkline.clients.genesys import AccountLogin, GenesysClient, GenesysLogin
+from trunkline.clients.genesys_files import GenesysFiles
+from trunkline.clients.graph_media import GraphMedia
 from trunkline.clients.http import open_http
+from trunkline.clients.uploads import Uploads
 from trunkline.clients.whatsapp import WhatsAppClient
+from trunkline.delivery import files, transform
+from trunkline.delivery.inbound_route import InboundRoute
 from trunkline.delivery.ledger import Ledger
-from trunkline.delivery.routes import InboundRoute, OutboundRoute, StatusRoute
-from trunkline.delivery.transform import Tenants, Transformer
+from trunkline.delivery.media import InboundMedia, Keeper, OutboundMedia
+from trunkline.delivery.media_keeper import MediaKeeper
+from trunkline.delivery.outbound_route import OutboundRoute
+from trunkline.delivery.parking import Parking
+from trunkline.delivery.routes import Route
+from trunkline.delivery.status_route import StatusRoute
+from trunkline.delivery.transform import Transformer
 from trunkline.envelope import Direction
 from trunkline.lanes.consumer import LaneConsumer
 from trunkline.lanes.publisher import LanePublisher
 from trunkline.stores.activations import ActivationStore
+from trunkline.stores.aliases import AliasStore
 from trunkline.stores.cache import open_redis
 from trunkline.stores.conversations import ConversationStore
 from trunkline.stores.database import open_pool
 from trunkline.stores.directory_feed import DirectoryFeed
+from trunkline.stores.genesys_reports import GenesysReports
+from trunkline.stores.media_accounts import MediaAccounts
+from trunkline.stores.media_fetches import MediaFetches
 from trunkline.stores.messages import MessageStore
 from trunkline.stores.sealing import Sealer
+from trunkline.stores.sent_messages import SentMessageStore
 from trunkline.stores.tokens import RedisTokenCache
 from trunkline.tenancy.activation import Activations
 from trunkline.tenancy.conversations import Conversations
@@ -65,25 +83,35 @@ class CellParts:
         return AccountLogin(self._login, account)
 
 
+class Cells(transform.Tenants, files.Tenants, Protocol):
+    """The tenants' cells, as all parts of a transformer need them."""
+
+
 class TransformerParts:
     """What a transformer runs on; to be built inside its event loop."""
 
-    def __init__(self, settings: Settings, name: str, tenants: Tenants) -> None:
+    def __init__(self, settings: Settings, name: str, cells: Cells) -> None:
         self._pool = open_pool(settings.database_url, min_size=1, max_size=4, by_key=True)
         self._http = open_http(settings.trunkline_cloud_timeout_s)
+        self._downloads = Downloads(settings.cloud_urls, IDLE_TIMEOUT_S)
+        self._uploads = Uploads(IDLE_TIMEOUT_S)
         self._publisher = LanePublisher(settings.rabbitmq_url, name, settings.trunkline_queue_type)
+        self._repeated: list[asyncio.Task[None]] = []
         self.consumer = LaneConsumer(settings.rabbitmq_url, name, settings.trunkline_queue_type)
         self.messages = MessageStore(self._pool)
         self.ledger = Ledger(self.messages)
-        genesys = GenesysClient(self._http, settings.genesys_api_url)
+        self._sent = SentMessageStore(self._pool)
+        self._parking = Parking(self._sent, self._publisher.publish)
+        self._files = media_files(settings)
+        self._fetches = MediaFetches(self._pool)
+        self._graph_media = GraphMedia(self._downloads, self._uploads, settings.graph_api_url)
+        self._keeper = Keeper(self._files, self._graph_media)
+        accounts = MediaAccounts(tenant_store(settings, self._pool), self._pool)
+        self._media_keeper = MediaKeeper(self._fetches, self._keeper, self._files, accounts)
         self.transformer = Transformer(
-            tenants,
+            cells,
             self.ledger,
-            {
-                Direction.INBOUND: InboundRoute(genesys),
-                Direction.OUTBOUND: OutboundRoute(WhatsAppClient(self._http, settings.graph_api_url)),
-                Direction.STATUS: StatusRoute(genesys, self.messages),
-            },
+            self._routes(settings, cells),
             self._publisher.publish,
             owner=this_owner(),
             cloud_timeout_s=settings.trunkline_cloud_timeout_s,
@@ -95,11 +123,34 @@ class TransformerParts:
         await self._pool.open()
         self._publisher.start()
         self.consumer.start()
+        self._repeated = [asyncio.create_task(each.run()) for each in (self._parking, self._media_keeper)]
 
     async def close(self) -> None:
         """Store what is unsettled, and disconnect."""
+        for task in self._repeated:
+            task.cancel()
         await self.ledger.idle()
         await self.consumer.close()
         await self._publisher.close()
+        await self._downloads.close()
+        await self._uploads.close()
         await self._http.close()
         await self._pool.close()
+
+    def _routes(self, settings: Settings, cells: Cells) -> dict[Direction, Route]:
+        genesys = GenesysClient(self._http, settings.genesys_api_url)
+        whatsapp = WhatsAppClient(self._http, settings.graph_api_url)
+        aliases = AliasStore(self._pool)
+        inbound = InboundMedia(self._keeper, media_links(settings))
+        outbound = OutboundMedia(
+            self._files, GenesysFiles(self._downloads, settings.genesys_api_url), self._graph_media
+        )
+        return {
+            Direction.INBOUND: InboundRoute(
+                genesys, files.CustomerFiles(cells, inbound, self._fetches), self._sent, aliases
+            ),
+            Direction.OUTBOUND: OutboundRoute(
+                whatsapp, files.AgentFiles(cells, outbound), aliases, self._sent, GenesysReports(self._pool)
+            ),
+            Direction.STATUS: StatusRoute(genesys, self._sent),
+        }

@@ -62,6 +62,10 @@ class Settings(BaseModel):
     trunkline_cloud_timeout_s: float = Field(
         10.0, gt=0, le=60, description="seconds until a call to a cloud is given up"
     )
+    trunkline_media_limit_mb: int = Field(
+        10_240, ge=200, le=100_000_000, description="megabytes of customers' files kept; the oldest go first"
+    )
+    trunkline_media_link_hours: int = Field(24, ge=1, le=168, description="how long a link to a customer's file lives")
     trunkline_queue_type: Literal["classic", "quorum"] = Field("classic", description="type of the lanes' queues")
 
     @field_validator("credentials_keys")
@@ -89,6 +93,16 @@ class Settings(BaseModel):
         if not self.public_url:
             object.__setattr__(self, "public_url", f"http://{self.host}:{self.port}")
         return self
+
+    @property
+    def media_folder(self) -> Path:
+        """Where customers' files are kept."""
+        return self.trunkline_home / "media"
+
+    @property
+    def cloud_urls(self) -> tuple[str, ...]:
+        """The clouds' hosts that are set here: files are loaded from them whatever their address."""
+        return tuple(url for url in (self.graph_api_url, self.genesys_api_url, self.genesys_login_url) if url)
 
     @property
     def app_secrets(self) -> tuple[str, ...]:

@@ -2,26 +2,44 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from config.settings import Settings
 from trunkline.delivery.intake import Intake
+from trunkline.delivery.people import People
 from trunkline.lanes.consumer import LaneConsumer
 from trunkline.lanes.publisher import LanePublisher
+from trunkline.media_links import MediaLinks
+from trunkline.stores.aliases import AliasStore
 from trunkline.stores.arrivals import ArrivalStore
 from trunkline.stores.database import Pool, open_pool
 from trunkline.stores.directory_feed import DirectoryFeed
 from trunkline.stores.lanes import LaneStore
+from trunkline.stores.media_files import MediaFiles
 from trunkline.stores.sealing import Sealer
 from trunkline.stores.tenants import TenantStore
 from trunkline.tenancy.directory import TenantDirectory
 from trunkline.tenancy.record import DEFAULT_META_APP, MetaApp, Secret
 from trunkline.web.webhooks import Webhooks
 
+# A file may take long, but its bytes must not stand still for longer.
+IDLE_TIMEOUT_S = 30.0
+
 
 def tenant_store(settings: Settings, pool: Pool) -> TenantStore:
     """The directory of tenants in Postgres."""
     return TenantStore(pool, Sealer(settings.sealing_keys), settings.conversation_window_hours)
+
+
+def media_files(settings: Settings) -> MediaFiles:
+    """Where the bytes of files are kept on this node."""
+    return MediaFiles(settings.media_folder, settings.trunkline_media_limit_mb * 2**20)
+
+
+def media_links(settings: Settings) -> MediaLinks:
+    """The links under which Genesys fetches files."""
+    return MediaLinks(settings.sealing_keys, settings.public_url, settings.trunkline_media_link_hours * 3600)
 
 
 def build_directory(settings: Settings, pool: Pool) -> TenantDirectory:
@@ -42,7 +60,8 @@ class WebhookParts:
         directory = build_directory(settings, self._pool)
         self._feed = DirectoryFeed(settings.database_url, directory)
         self._publisher = LanePublisher(settings.rabbitmq_url, "intake", settings.trunkline_queue_type)
-        self._intake = Intake(directory, self._publisher, ArrivalStore(self._pool))
+        people = People(AliasStore(self._pool), time.time)
+        self._intake = Intake(directory, self._publisher, ArrivalStore(self._pool), people)
         self.application = Webhooks(directory, self._intake)
 
     async def start(self) -> None:

@@ -22,6 +22,7 @@ from trunkline.attempt import (
 )
 from trunkline.envelope import Direction, Envelope, message_id_for
 from trunkline.errors import Rejected, StoreUnavailable
+from trunkline.people import Alias, Move
 from trunkline.tenancy.conversations import Conversation
 from trunkline.tenancy.record import MetaApp, Secret, TenantRecord, TenantStatus
 from trunkline.tenancy.tokens import Token
@@ -145,6 +146,40 @@ class MemoryArrivals:
         self._check()
         count, size = self.kept_before
         return count + len(self.strays), size + sum(len(stray.body) for stray in self.strays)
+
+    def _check(self) -> None:
+        if self.away:
+            raise StoreUnavailable("Postgres cannot be reached")
+
+
+class MemoryAliases:
+    """Addresses of people: what was learned of them, and where they moved."""
+
+    def __init__(self) -> None:
+        self.identities: dict[tuple[str, str], str] = {}
+        self.moves: list[Move] = []
+        self.asked: list[str] = []
+        self.away = False
+
+    def learn(self, aliases: Sequence[Alias]) -> None:
+        for alias in aliases:
+            self.identities.setdefault((alias.tenant_id, alias.address), alias.identity)
+
+    async def identity(self, tenant_id: str, address: str) -> str | None:
+        self._check()
+        self.asked.append(address)
+        return self.identities.get((tenant_id, address))
+
+    async def address(self, tenant_id: str, identity: str) -> str | None:
+        self._check()
+        known = [m for m in self.moves if self.identities.get((m.tenant_id, m.new_address)) == identity]
+        return known[-1].new_address if known else None
+
+    async def move(self, move: Move) -> None:
+        self._check()
+        self.moves.append(move)
+        old = self.identities.get((move.tenant_id, move.old_address), move.old_address)
+        self.identities[move.tenant_id, move.new_address] = old
 
     def _check(self) -> None:
         if self.away:

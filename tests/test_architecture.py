@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 OURS = ("actors", "config", "sandbox", "scripts", "serve_app", "tests", "trunkline")
 # Inside trunkline, what each part may know beside itself; `tenancy.records` are the modules without rules of their own.
-BASE = {"arrival", "attempt", "envelope", "errors", "grouping"}
+BASE = {"arrival", "attempt", "envelope", "errors", "grouping", "media_fetch", "media_links", "people"}
 RECORDS = {
     "trunkline.tenancy.access",
     "trunkline.tenancy.conversations",
@@ -26,6 +26,7 @@ RECORDS = {
 EDGES = ("clients", "lanes", "stores")
 ALLOWED = {
     **{part: BASE for part in BASE},
+    "arrival": BASE | {"protocol"},
     "protocol": {"errors"},
     "tenancy": BASE | {"protocol"},
     "delivery": BASE | {"protocol", "tenancy"},

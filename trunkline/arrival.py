@@ -6,16 +6,23 @@ import uuid
 from dataclasses import dataclass
 
 from trunkline.envelope import Direction, Envelope
+from trunkline.people import Alias
+from trunkline.protocol.media import CustomerFile
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """An accepted envelope with what its row shows. `is_message` is false for what only reports about messages."""
+    """An accepted envelope with what its row shows. `is_message` is false for what only reports about messages.
+
+    `aliases` is what it tells about its sender, `file` what has to be fetched for it.
+    """
 
     envelope: Envelope
     text: str | None
     window_hours: int
     is_message: bool
+    aliases: tuple[Alias, ...] = ()
+    file: CustomerFile | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from trunkline.envelope import Envelope
 LEAVE_WITHIN_S = 2.0
 # Beyond the cloud's time-out, until a claim without an outcome counts as unknown.
 CLAIM_GRACE_S = 5.0
+_CALLBACK = re.compile(r"([0-9A-Fa-f-]{36})(?:#([0-9]{1,4})/([0-9]{1,4}))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +80,26 @@ class DeadLetter:
 
 
 @dataclass(frozen=True, slots=True)
+class ReceiptNote:
+    """The agent's message `message_id` has a receipt in Genesys: `Delivered` or `Failed`."""
+
+    message_id: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one attempt. `counted` is false where it must not use up the message's attempts."""
+    """What became of one attempt. `counted` is false where it must not use up the message's attempts.
+
+    `parts_done` of `parts` requests have been accepted. `receipt` is what a status has told Genesys.
+    """
 
     envelope: Envelope
     attempt_id: str
     status: Literal["waiting", "unknown", "delivered", "dead"]
     event: str
     parts_done: int = 0
+    parts: int = 1
     wamid: str | None = None
     genesys_id: str | None = None
     conversation_id: str | None = None
@@ -93,6 +107,32 @@ class Outcome:
     counted: bool = True
     detail: dict[str, Any] = field(default_factory=dict)
     dead_letter: DeadLetter | None = None
+    receipt: ReceiptNote | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Callback:
+    """What goes along with a send to WhatsApp and comes back with its statuses: which part of which message it is."""
+
+    message_id: str
+    part: int = 1
+    parts: int = 1
+
+    def __str__(self) -> str:
+        return self.message_id if self.parts == 1 else f"{self.message_id}#{self.part}/{self.parts}"
+
+    @classmethod
+    def read(cls, text: Any) -> Callback | None:
+        """What a status brings back, if it is ours."""
+        found = _CALLBACK.fullmatch(text) if isinstance(text, str) else None
+        if found is None:
+            return None
+        try:
+            message_id = str(uuid.UUID(found[1]))
+        except ValueError:
+            return None
+        part, parts = int(found[2] or 1), int(found[3] or 1)
+        return cls(message_id, part, parts) if 1 <= part <= parts else None
 
 
 def new_attempt_id() -> str:

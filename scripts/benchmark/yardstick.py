@@ -149,7 +149,12 @@ class Yardstick:
     async def _deliver(self, envelope: Envelope) -> Row:
         payload = envelope.payload
         [post] = convert_inbound(
-            payload["message"], payload["contact"], payload["phoneNumberId"], envelope.accepted_at, False
+            payload["message"],
+            payload["contact"],
+            payload["phoneNumberId"],
+            envelope.accepted_at,
+            False,
+            identity=envelope.conversation,
         )
         tenant = envelope.tenant_id
         integration = self._by_tenant[tenant].genesys.integration_id

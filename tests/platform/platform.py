@@ -188,7 +188,9 @@ class Platform:
 
     # --- what happens in the clouds ---
 
-    def send(self, tenant: TenantUnderTest, who: str, customer: str, text: str, **more: Any) -> dict[str, Any]:
+    def send(
+        self, tenant: TenantUnderTest, who: str, customer: str, text: str | None = None, **more: Any
+    ) -> dict[str, Any]:
         """Write as `customer` or as `agent` in the sandbox; what it says of the sending."""
         order = {"as": who, "tenantId": tenant.tenant_id, "customer": customer, "text": text, **more}
         answer = self.sandbox.post("/sandbox/send", json=order)
@@ -224,6 +226,13 @@ class Platform:
             return found if len(found) >= count else []
 
         return until(accepted, within_s, f"{count} of {kind} for {tenant.tenant_id}")
+
+    def conversation(self, tenant: TenantUnderTest, customer: str) -> dict[str, Any]:
+        """What the customer's phone and the agent's desktop show."""
+        asked = {"tenantId": tenant.tenant_id, "customer": customer}
+        (found,) = self.sandbox.get("/sandbox/conversations", params=asked).json()["conversations"]
+        shown: dict[str, Any] = found
+        return shown
 
     # --- its processes ---
 

@@ -11,6 +11,8 @@ from cryptography.fernet import Fernet
 from httpx import ASGITransport, AsyncClient
 from redis.asyncio import Redis
 
+from trunkline.errors import NotFound
+from trunkline.media_links import MediaLink
 from trunkline.stores.api_keys import ApiKeyStore
 from trunkline.stores.database import Pool
 from trunkline.stores.history import History
@@ -20,7 +22,7 @@ from trunkline.stores.tenants import TenantStore
 from trunkline.tenancy.access import Role
 from trunkline.tenancy.record import Secret, TenantRecord
 from trunkline.web.admin import AdminServices, build_admin
-from trunkline.web.admin_ports import ComponentHealth, TokenView
+from trunkline.web.admin_ports import ComponentHealth, KeptFile, MediaSource, TokenView
 
 ADMIN_KEY = "the-first-admin-key-of-these-tests"
 NOW = datetime(2026, 11, 23, 12, 0, 17, tzinfo=UTC)
@@ -59,6 +61,13 @@ async def well() -> None:
     """A probe that finds nothing wrong."""
 
 
+class NoMedia:
+    """No link leads anywhere."""
+
+    async def open(self, token: str) -> tuple[MediaLink, KeptFile]:
+        raise NotFound("Media")
+
+
 @dataclass
 class AdminApp:
     """An admin API under test, and what stands behind it."""
@@ -66,6 +75,7 @@ class AdminApp:
     pool: Pool
     redis: Redis
     actors: FakeActors = field(default_factory=FakeActors)
+    media: MediaSource = field(default_factory=NoMedia)
     probes: dict[str, Callable[[], Awaitable[None]]] = field(
         default_factory=lambda: {"postgres": well, "redis": well, "rabbitmq": well}
     )
@@ -83,6 +93,7 @@ class AdminApp:
                 history=History(self.pool),
                 counter=RequestCounts(self.redis),
                 actors=self.actors,
+                media=self.media,
                 probes=self.probes,
                 admin_api_key=Secret(ADMIN_KEY),
                 default_region="mypurecloud.com",

@@ -1,12 +1,15 @@
-"""Who owns an attempt, and whether that process still lives."""
+"""Who owns an attempt, whether that process still lives, and what goes along with it."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
+
+import pytest
 
 from tests.fakes import until
-from trunkline.attempt import new_attempt_id, owner_is_dead, this_owner
+from trunkline.attempt import Callback, new_attempt_id, owner_is_dead, this_owner
 
 TELL = "from trunkline.attempt import this_owner; print(this_owner(), flush=True); input()"
 
@@ -41,3 +44,27 @@ def test_nobody_is_declared_dead_from_afar() -> None:
     assert not owner_is_dead("")
     assert not owner_is_dead("nonsense")
     assert not owner_is_dead("host/not-a-pid/1")
+
+
+MESSAGE_ID = "0e9e6d6e-6e1d-4a87-9d0c-0f6a2f6b9c01"
+
+
+@pytest.mark.parametrize(
+    ("callback", "text"),
+    [
+        pytest.param(Callback(MESSAGE_ID), MESSAGE_ID, id="a message that stays whole"),
+        pytest.param(Callback(MESSAGE_ID, 2, 3), f"{MESSAGE_ID}#2/3", id="a part"),
+    ],
+)
+def test_what_goes_along_with_a_send_is_understood_when_it_comes_back(callback: Callback, text: str) -> None:
+    assert str(callback) == text
+    assert Callback.read(text) == callback
+
+
+@pytest.mark.parametrize(
+    "other",
+    ["not ours", 7, None, ["x"], "", f"{MESSAGE_ID}#", f"{MESSAGE_ID}#0/3", f"{MESSAGE_ID}#4/3",
+     f"{MESSAGE_ID}#1/99999", f" {MESSAGE_ID}", "-" * 36],
+)  # fmt: skip
+def test_what_others_send_along_is_not_taken_for_ours(other: Any) -> None:
+    assert Callback.read(other) is None

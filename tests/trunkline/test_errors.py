@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 import trunkline
-from trunkline.delivery.transform import LaneHeld
+from trunkline.delivery.held import LaneHeld
 from trunkline.errors import (
     ConfigurationError,
     Conflict,

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import orjson
 
-from trunkline.clients.http import CloudHttp
+from trunkline.clients.http import Answer, CloudHttp
 from trunkline.protocol.outcomes import classify_whatsapp
 from trunkline.tenancy.tenant import WhatsAppAccess
 
@@ -21,7 +21,16 @@ class WhatsAppClient:
 
     async def send(self, access: WhatsAppAccess, body: dict[str, Any]) -> str:
         """Send one message and return its wamid; raises what the answer means for it."""
+        answer = await self._post(access, body)
+        return classify_whatsapp(answer.status, answer.headers, answer.body)
+
+    async def mark(self, access: WhatsAppAccess, body: dict[str, Any]) -> None:
+        """Mark a message as read, or show that somebody types; raises what the answer means for it."""
+        answer = await self._post(access, body)
+        if not 200 <= answer.status < 300:
+            classify_whatsapp(answer.status, answer.headers, answer.body)
+
+    async def _post(self, access: WhatsAppAccess, body: dict[str, Any]) -> Answer:
         url = f"{self._graph_api_url}/{quote(access.phone_number_id, safe='')}/messages"
         headers = {"Authorization": f"Bearer {access.access_token}", "Content-Type": "application/json"}
-        answer = await self._http.post(url, headers, orjson.dumps(body))
-        return classify_whatsapp(answer.status, answer.headers, answer.body)
+        return await self._http.post(url, headers, orjson.dumps(body))

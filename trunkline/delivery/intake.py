@@ -9,16 +9,21 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import orjson
 
 from trunkline.arrival import Arrival, Stray
 from trunkline.delivery.meta_webhook import Element, read_elements
+from trunkline.delivery.people import People
 from trunkline.envelope import Direction, Envelope, message_id_for
 from trunkline.errors import StoreUnavailable
 from trunkline.grouping import Grouped
-from trunkline.protocol.identity import recipient_identity, sender_identity
+from trunkline.people import Move
+from trunkline.protocol.identity import addresses, alias_change, recipient_identity, sender_identity
+from trunkline.protocol.media import customer_file
+from trunkline.protocol.outbound import outbound_kind
 from trunkline.tenancy.directory import TenantDirectory
 from trunkline.tenancy.record import TenantRecord
 
@@ -67,11 +72,13 @@ class Intake:
         directory: TenantDirectory,
         lanes: Lanes,
         arrivals: Arrivals,
+        people: People,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._directory = directory
         self._lanes = lanes
         self._arrivals = arrivals
+        self._people = people
         self._clock = clock
         self._record: Grouped[Arrival, None] = Grouped(self._record_group, RECORDED_AT_ONCE, RECORD_AFTER_S)
         self._unverified = (0, 0)
@@ -81,12 +88,18 @@ class Intake:
         """Store every message and status of a webhook that Meta app `app` has signed."""
         arrivals: dict[str, Arrival] = {}
         strays: list[Stray] = []
+        owned: list[tuple[Element, TenantRecord]] = []
         for element in read_elements(webhook):
             record = await self._owner(app, element)
             if record is None:
                 strays.append(_unrouted(app, element))
-                continue
-            taken = _arrival(element, record, self._clock())
+            else:
+                owned.append((element, record))
+        await self._people.look_up(
+            (record.tenant_id, address) for element, record in owned for address in _addresses(element)
+        )
+        for element, record in owned:
+            taken = await self._arrival(element, record)
             if isinstance(taken, Stray):
                 strays.append(taken)
             elif taken is not None:
@@ -95,7 +108,11 @@ class Intake:
 
     async def take_genesys(self, record: TenantRecord, webhook: dict[str, Any]) -> None:
         """Store one webhook of a tenant's integration."""
-        taken = _genesys_arrival(webhook, record, self._clock())
+        to = _recipient(webhook)
+        if to is not None:
+            await self._people.look_up([(record.tenant_id, to)])
+            to, _ = self._people.identify(record.tenant_id, to, None)
+        taken = _genesys_arrival(webhook, record, to, self._clock())
         await self._store([taken] if isinstance(taken, Arrival) else [], [taken] if isinstance(taken, Stray) else [])
 
     async def keep_unverified(self, signature: str, body: bytes) -> None:
@@ -118,6 +135,20 @@ class Intake:
     async def idle(self) -> None:
         """Return when everything accepted so far is recorded."""
         await self._record.idle()
+
+    async def _arrival(self, element: Element, record: TenantRecord) -> Arrival | Stray | None:
+        raw, now = element.raw, self._clock()
+        external_id = raw.get("id") if isinstance(raw, dict) else None
+        if not isinstance(external_id, str) or not 0 < len(external_id) <= LONGEST_ID:
+            return _invalid(element, record, "it has no usable id")
+        if element.kind == "status":
+            return _status_arrival(element, record, external_id, now)
+        identity, aliases = self._people.identify(record.tenant_id, *addresses(raw, element.contact))
+        if identity is None:
+            return _invalid(element, record, "it names no sender")
+        if change := alias_change(raw):
+            await self._people.move(Move(record.tenant_id, *change, now))
+        return replace(_message_arrival(element, record, external_id, identity, now), aliases=tuple(aliases))
 
     async def _owner(self, app: str, element: Element) -> TenantRecord | None:
         if element.phone_number_id is None:
@@ -159,31 +190,31 @@ class Intake:
         return [None] * len(arrivals)
 
 
-def _arrival(element: Element, record: TenantRecord, now: float) -> Arrival | Stray | None:
+def _addresses(element: Element) -> list[str]:
+    if element.kind != "message" or not isinstance(element.raw, dict):
+        return []
+    change = alias_change(element.raw)
+    named = (*addresses(element.raw, element.contact), change[0] if change else None)
+    return [address for address in named if address]
+
+
+def _message_arrival(element: Element, record: TenantRecord, wamid: str, identity: str, now: float) -> Arrival:
     raw = element.raw
-    external_id = raw.get("id") if isinstance(raw, dict) else None
-    if not isinstance(external_id, str) or not 0 < len(external_id) <= LONGEST_ID:
-        return _invalid(element, record, "it has no usable id")
-    if element.kind == "status":
-        return _status_arrival(element, record, external_id, now)
-    identity = sender_identity(raw, element.contact)
-    if identity is None:
-        return _invalid(element, record, "it names no sender")
     kind = raw.get("type")
     text = raw.get("text")
     body = text.get("body") if isinstance(text, dict) else None
     number = element.phone_number_id or ""
     envelope = Envelope(
-        message_id=message_id_for(record.tenant_id, Direction.INBOUND, number, external_id),
+        message_id=message_id_for(record.tenant_id, Direction.INBOUND, number, wamid),
         tenant_id=record.tenant_id,
         direction=Direction.INBOUND,
         conversation=identity,
-        external_id=external_id,
+        external_id=wamid,
         kind=kind if isinstance(kind, str) else "unknown",
         accepted_at=now,
         payload={"phoneNumberId": number, "message": raw, "contact": element.contact},
     )
-    return _with_text(envelope, body, record, is_message=True)
+    return replace(_with_text(envelope, body, record, is_message=True), file=customer_file(raw))
 
 
 def _status_arrival(element: Element, record: TenantRecord, wamid: str, now: float) -> Arrival | Stray | None:
@@ -206,7 +237,18 @@ def _status_arrival(element: Element, record: TenantRecord, wamid: str, now: flo
     return _with_text(envelope, None, record, is_message=False)
 
 
-def _genesys_arrival(webhook: dict[str, Any], record: TenantRecord, now: float) -> Arrival | Stray | None:
+def _recipient(webhook: dict[str, Any]) -> str | None:
+    """Whom a webhook of Genesys is for, as far as it can be told."""
+    channel = webhook.get("channel")
+    to = channel.get("to") if isinstance(channel, dict) else None
+    to_id = to.get("id") if isinstance(to, dict) else None
+    # Nobody's identity is longer; Postgres could not index what is.
+    return (recipient_identity(to_id) or to_id)[:LONGEST_ID] if isinstance(to_id, str) and to_id else None
+
+
+def _genesys_arrival(
+    webhook: dict[str, Any], record: TenantRecord, identity: str | None, now: float
+) -> Arrival | Stray | None:
     kind = webhook.get("type")
     kind = kind if isinstance(kind, str) else "unknown"
     genesys_id = webhook.get("id")
@@ -219,19 +261,14 @@ def _genesys_arrival(webhook: dict[str, Any], record: TenantRecord, now: float) 
         words = "it has no usable id, so no receipt could name it"
         return Stray(key, Direction.OUTBOUND, "invalid", words, body, record.tenant_id)
     status = str(webhook.get("status") or "") if kind == "Receipt" else ""
-    channel = webhook.get("channel")
-    to = channel.get("to") if isinstance(channel, dict) else None
-    to_id = to.get("id") if isinstance(to, dict) else None
-    to_id = to_id if isinstance(to_id, str) else ""
     text = webhook.get("text")
     envelope = Envelope(
         message_id=message_id_for(record.tenant_id, Direction.OUTBOUND, integration, kind, genesys_id, status),
         tenant_id=record.tenant_id,
         direction=Direction.OUTBOUND,
-        # Nobody's identity is longer; Postgres could not index what is.
-        conversation=(recipient_identity(to_id) or to_id or "nobody")[:LONGEST_ID],
+        conversation=identity or "nobody",
         external_id=genesys_id,
-        kind=kind,
+        kind=outbound_kind(webhook),
         accepted_at=now,
         payload=webhook,
     )

@@ -9,7 +9,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from trunkline.delivery.transform import Done, LaneHeld, Pause
+from trunkline.delivery.held import LaneHeld
+from trunkline.delivery.transform import Done, Pause
 from trunkline.envelope import Envelope
 from trunkline.errors import Unavailable
 from trunkline.tenancy.tenant import Held

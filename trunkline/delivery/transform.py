@@ -26,10 +26,19 @@ from trunkline.attempt import (
 )
 from trunkline.delivery.failures import failed_status
 from trunkline.delivery.gate import Gate, Ticket
+from trunkline.delivery.held import LaneHeld
 from trunkline.delivery.retry import RetryIn, RetryPolicy
-from trunkline.delivery.routes import Accepted, Access, Job, Route
+from trunkline.delivery.routes import Accepted, Access, Job, Route, is_sign_of_life
 from trunkline.envelope import Direction, Envelope
-from trunkline.errors import CredentialsRefused, OutcomeUnknown, Rejected, Throttled, TrunklineError, Unavailable
+from trunkline.errors import (
+    CredentialsRefused,
+    OutcomeUnknown,
+    Rejected,
+    StoreUnavailable,
+    Throttled,
+    TrunklineError,
+    Unavailable,
+)
 from trunkline.tenancy.tenant import Ask, Cloud, Gone, Held, Passage, cloud_of
 
 log = logging.getLogger(__name__)
@@ -68,15 +77,6 @@ class Claims(Protocol):
         """Store what became of an attempt."""
 
 
-class LaneHeld(TrunklineError):
-    """No message of this lane may leave now: give them all back and wait."""
-
-    def __init__(self, reason: str, retry_after_s: float) -> None:
-        super().__init__(reason, retry_after_s)
-        self.reason = reason
-        self.retry_after_s = retry_after_s
-
-
 @dataclass(frozen=True, slots=True)
 class Done:
     """Nothing is left to do once `stored` is done; None when nothing had to be stored."""
@@ -91,6 +91,17 @@ class Again:
     wait_s: float = 0.0
     # An attempt that was claimed, as far as we know, but never left.
     unsent: str | None = None
+
+
+Prepared = Callable[[Access], Job]
+
+
+@dataclass(slots=True)
+class Preparation:
+    """What of a message is done once for all its tries; `failures` of them so far."""
+
+    prepared: Prepared | None = None
+    failures: int = 0
 
 
 Pause = Callable[[float], Awaitable[None]]
@@ -129,43 +140,72 @@ class Transformer:
     async def deliver(self, envelope: Envelope, pause: Pause) -> Done:
         """Bring `envelope` to its end. `pause` waits in place and may raise; raises LaneHeld when all must wait."""
         step: Done | Again = Again()
+        preparation = Preparation()
         while isinstance(step, Again):
             if step.wait_s > 0:
                 await pause(step.wait_s)
-            step = await self._step(envelope, pause, step.unsent)
+            step = await self._step(envelope, pause, preparation, step.unsent)
         return step
 
-    async def _step(self, envelope: Envelope, pause: Pause, unsent: str | None) -> Done | Again:
+    async def _step(
+        self, envelope: Envelope, pause: Pause, preparation: Preparation, unsent: str | None
+    ) -> Done | Again:
         gate = self._gates[envelope.tenant_id, cloud_of(envelope.direction)]
         try:
-            prepared = await self._prepare(envelope)
-            if prepared is None:
+            if preparation.prepared is None:
+                preparation.prepared = await self._prepare(envelope, preparation)
+            if preparation.prepared is None:
                 return Done()
             ticket = await gate.ticket()
-            passage = await self._tenants.admit(
-                envelope.tenant_id, Ask(envelope.direction, envelope.conversation, envelope.accepted_at)
-            )
+            ask = Ask(envelope.direction, envelope.conversation, envelope.accepted_at, not is_sign_of_life(envelope))
+            passage = await self._tenants.admit(envelope.tenant_id, ask)
             if isinstance(passage, Gone):
                 return self._bury(envelope, new_attempt_id(), Rejected("tenant_deleted", "the tenant was deleted"))
             if isinstance(passage, Held):
                 raise LaneHeld(passage.reason, passage.retry_after_s)
         except Unavailable as error:
             log.info("delivery.waits", extra={**_facts(envelope), "error": str(error)})
-            return Again(ASK_AGAIN_S, unsent)
+            return Again(self._wait_after(error, preparation), unsent)
         if passage.wait_s > 0:
             await pause(passage.wait_s)
-        job = _job(envelope, prepared, passage.access)
+        job = _job(envelope, preparation.prepared, passage.access)
         async with gate.slots:
             if not ticket.is_valid:
                 return Again(unsent=unsent)
+            if is_sign_of_life(envelope):
+                return await self._show(envelope, passage, job, ticket)
             return await self._claim_and_send(envelope, passage, job, ticket, unsent)
 
-    async def _prepare(self, envelope: Envelope) -> Callable[[Access], Job] | None:
+    async def _prepare(self, envelope: Envelope, preparation: Preparation) -> Prepared | None:
         try:
             return await self._routes[envelope.direction].prepare(envelope)
         except Exception as error:
+            if isinstance(error, Unavailable) and not isinstance(error, StoreUnavailable):
+                preparation.failures += 1
+                error = self._given_up(error, preparation.failures)
             refused = _refused(envelope, error)
             return lambda _: refused
+
+    def _given_up(self, error: Unavailable, failures: int) -> TrunklineError:
+        """The error itself while there is hope, else the refusal that it amounts to."""
+        fate = self._policy.decide(error, failures)
+        return error if isinstance(fate, RetryIn) else Rejected(fate.reason, fate.answer, error.code)
+
+    def _wait_after(self, error: Unavailable, preparation: Preparation) -> float:
+        fate = self._policy.decide(error, max(1, preparation.failures))
+        return fate.wait_s if preparation.failures and isinstance(fate, RetryIn) else ASK_AGAIN_S
+
+    async def _show(self, envelope: Envelope, passage: Passage, job: Job, ticket: Ticket) -> Done:
+        """Send what is of no use later: once, whatever becomes of it."""
+        for request in job.requests:
+            try:
+                await request()
+            except TrunklineError as error:
+                log.info("delivery.not_shown", extra={**_facts(envelope), "error": str(error)})
+                await self._tell_tenant(envelope, passage, ticket, error)
+            else:
+                await self._tell_accepted(envelope, passage)
+        return Done()
 
     async def _claim_and_send(
         self, envelope: Envelope, passage: Passage, job: Job, ticket: Ticket, unsent: str | None
@@ -216,47 +256,48 @@ class Transformer:
     ) -> Done | Again:
         if job.refusal is not None:
             return await self._give_up(envelope, attempt_id, job.refusal)
+        if granted.parts_done >= len(job.requests):
+            return self._settle_delivered(envelope, passage, job, attempt_id, Accepted(), "nothing_to_send")
         if granted.unknowns >= SECOND_UNKNOWN:
             words = "two sends in a row had an unknown outcome"
             return await self._give_up(envelope, attempt_id, Rejected("unknown_outcome", words, "ServerError"))
-        if granted.parts_done >= len(job.requests):
-            return self._settle_delivered(
-                envelope, passage, attempt_id, Accepted(), granted.parts_done, "nothing_to_send"
-            )
         try:
             accepted = await job.requests[granted.parts_done]()
         except TrunklineError as error:
             return await self._failed(envelope, passage, ticket, attempt_id, granted, error)
-        if passage.probe:
-            await self._report(self._tenants.accepted(envelope.tenant_id, cloud_of(envelope.direction)))
+        await self._tell_accepted(envelope, passage)
         done = granted.parts_done + 1
         if done < len(job.requests):
             self._ledger.settle(
                 Outcome(
-                    envelope, attempt_id, "waiting", "part_sent", parts_done=done, wamid=accepted.wamid,
-                    genesys_id=_genesys_id(envelope, accepted), counted=False, detail={"part": done},
+                    envelope, attempt_id, "waiting", "part_sent", parts_done=done, parts=len(job.requests),
+                    wamid=accepted.wamid, genesys_id=_genesys_id(envelope, accepted), counted=False,
+                    detail={"part": done},
                 )
             )  # fmt: skip
             return Again()
         event: Literal["delivered", "repeated"] = "repeated" if granted.unknowns else "delivered"
-        finished = self._settle_delivered(envelope, passage, attempt_id, accepted, done, event)
-        if job.on_delivered is not None and finished.stored is not None:
-            await finished.stored
-            await self._report(job.on_delivered())
+        finished = self._settle_delivered(envelope, passage, job, attempt_id, accepted, event)
+        if job.receipt is not None and finished.stored is not None:
+            await asyncio.wait([finished.stored])  # the next status asks which receipts there are
         return finished
 
     def _settle_delivered(
-        self, envelope: Envelope, passage: Passage, attempt_id: str, accepted: Accepted, parts_done: int, event: str
+        self, envelope: Envelope, passage: Passage, job: Job, attempt_id: str, accepted: Accepted, event: str
     ) -> Done:
         self.delivered += 1
         log.debug("delivery.delivered", extra=_facts(envelope))
+        lacking = job.lacking
         return Done(
             self._ledger.settle(
                 Outcome(
-                    envelope, attempt_id, "delivered", event, parts_done=parts_done, wamid=accepted.wamid,
-                    genesys_id=_genesys_id(envelope, accepted),
+                    envelope, attempt_id, "delivered", event, parts_done=len(job.requests), parts=len(job.requests),
+                    wamid=accepted.wamid, genesys_id=_genesys_id(envelope, accepted),
                     conversation_id=passage.conversation_id,
                     genesys_conversation_id=accepted.genesys_conversation_id,
+                    detail={"lacking": lacking.detail} if lacking else {},
+                    dead_letter=DeadLetter(lacking.reason, lacking.detail) if lacking else None,
+                    receipt=job.receipt,
                 )
             )
         )  # fmt: skip
@@ -271,7 +312,6 @@ class Transformer:
         error: TrunklineError,
     ) -> Done | Again:
         facts = {**_facts(envelope), "attempt": granted.attempt, "error": str(error)}
-        cloud = cloud_of(envelope.direction)
         detail = {"error": str(error), "code": getattr(error, "code", None)}
         match error:
             case OutcomeUnknown():
@@ -282,20 +322,13 @@ class Transformer:
                 self._ledger.settle(
                     Outcome(envelope, attempt_id, "waiting", "credentials_refused", counted=False, detail=detail)
                 )
-                expired = cloud is Cloud.GENESYS and error.code == "401"
-                used = passage.access.access_token
-                if ticket.is_valid:  # else the tenant knows already
-                    report = self._tenants.refused(envelope.tenant_id, cloud, used, error.detail, expired=expired)
-                    await ticket.gate.close_for(ticket, self._report(report))
+                await self._tell_tenant(envelope, passage, ticket, error)
                 return Again()
             case Throttled():
                 detail["retry_after_s"] = error.retry_after_s
                 self._ledger.settle(Outcome(envelope, attempt_id, "waiting", "throttled", counted=False, detail=detail))
-                if error.code == PAIR_RATE_CODE:
-                    return Again(error.retry_after_s)
-                told = self._tenants.throttled(envelope.tenant_id, cloud, error.detail, error.retry_after_s)
-                await ticket.gate.close_for(ticket, self._report(told))
-                return Again()
+                await self._tell_tenant(envelope, passage, ticket, error)
+                return Again(error.retry_after_s if error.code == PAIR_RATE_CODE else 0.0)
         fate = self._policy.decide(error, granted.attempt)
         if isinstance(fate, RetryIn):
             detail["wait_s"] = round(fate.wait_s, 3)
@@ -325,6 +358,22 @@ class Transformer:
                 )
             )
         )  # fmt: skip
+
+    async def _tell_accepted(self, envelope: Envelope, passage: Passage) -> None:
+        if passage.probe:
+            await self._report(self._tenants.accepted(envelope.tenant_id, cloud_of(envelope.direction)))
+
+    async def _tell_tenant(self, envelope: Envelope, passage: Passage, ticket: Ticket, error: TrunklineError) -> None:
+        """What concerns all of the tenant's calls to this cloud: nobody leaves before the tenant knows."""
+        tenant_id, cloud = envelope.tenant_id, cloud_of(envelope.direction)
+        if isinstance(error, CredentialsRefused) and ticket.is_valid:  # else the tenant knows already
+            expired = cloud is Cloud.GENESYS and error.code == "401"
+            used = passage.access.access_token
+            told = self._tenants.refused(tenant_id, cloud, used, error.detail, expired=expired)
+            await ticket.gate.close_for(ticket, self._report(told))
+        elif isinstance(error, Throttled) and error.code != PAIR_RATE_CODE:
+            told = self._tenants.throttled(tenant_id, cloud, error.detail, error.retry_after_s)
+            await ticket.gate.close_for(ticket, self._report(told))
 
     async def _report(self, report: Awaitable[None]) -> None:
         """Tell the tenant; if its cell is away, the next call will find out by itself."""

@@ -7,8 +7,10 @@ from typing import Any
 
 from trunkline.arrival import Arrival, Stray
 from trunkline.envelope import Direction
+from trunkline.stores.aliases import learn_aliases
 from trunkline.stores.conversations import Activity, touch_conversations
 from trunkline.stores.database import Connection, Pool, connection
+from trunkline.stores.media_fetches import note_files
 from trunkline.stores.values import as_rows, storable
 from trunkline.tenancy.conversations import Conversation
 
@@ -57,6 +59,8 @@ class ArrivalStore:
         """Record envelopes as received, with their conversations; raises StoreUnavailable."""
         async with connection(self._pool) as taken:
             await _record_messages(taken, [arrival for arrival in arrivals if arrival.is_message])
+            await learn_aliases(taken, [alias for arrival in arrivals for alias in arrival.aliases])
+            await note_files(taken, [arrival for arrival in arrivals if arrival.file is not None])
             lanes = sorted({(arrival.envelope.tenant_id, arrival.envelope.direction.value) for arrival in arrivals})
             await taken.execute(_USE_LANES, {"tenant": [t for t, _ in lanes], "direction": [d for _, d in lanes]})
 

@@ -42,6 +42,8 @@ CROSS JOIN LATERAL (
     SELECT * FROM messages WHERE tenant_id = t.tenant_id AND message_id = %(uuid)s
     UNION ALL (SELECT * FROM messages WHERE tenant_id = t.tenant_id AND wamid = %(id)s)
     UNION ALL (SELECT * FROM messages WHERE tenant_id = t.tenant_id AND genesys_id = %(id)s)
+    UNION ALL (SELECT n.* FROM message_parts p JOIN messages n USING (tenant_id, message_id)
+               WHERE p.tenant_id = t.tenant_id AND p.wamid = %(id)s)
 ) m
 ORDER BY (m.message_id = %(uuid)s) IS TRUE DESC, (m.direction = 'status'), m.created_at DESC LIMIT 1
 """

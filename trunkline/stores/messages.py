@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
-
-import orjson
-from psycopg.rows import dict_row
 
 from trunkline.attempt import Busy, Claim, ClaimAnswer, Granted, Outcome, OutOfDate, Settled, Uncertain
 from trunkline.envelope import Direction, Envelope
 from trunkline.stores.database import Connection, Pool, connection
-from trunkline.stores.values import as_rows, storable
+from trunkline.stores.values import as_json, as_rows, storable
 
 # How long a send to WhatsApp with an unknown outcome waits for a status that tells (protocol notes 5.1).
 NEWS_WITHIN_S = 30
@@ -123,35 +119,27 @@ FROM (
 WHERE c.tenant_id = o.tenant_id AND c.conversation_id = o.conversation_id
 """
 
-_FIND_OUTBOUND = """
-SELECT message_id::text, genesys_id, wa_id, status, receipt
-FROM messages WHERE tenant_id = %(tenant)s AND direction = 'outbound'
-  AND (message_id = %(callback)s::uuid OR wamid = %(wamid)s) LIMIT 1
+# The WhatsApp messages of an agent's message that became several.
+_PARTS = """
+INSERT INTO message_parts AS p (tenant_id, message_id, part, parts, wamid)
+SELECT tenant_id, message_id, part, parts, wamid
+FROM json_to_recordset(%(rows)s::json)
+     AS a(tenant_id text, message_id uuid, part smallint, parts smallint, wamid text)
+ON CONFLICT (tenant_id, message_id, part) DO UPDATE SET wamid = COALESCE(excluded.wamid, p.wamid)
 """
 
-_ADOPT = """
-UPDATE messages SET status = 'delivered', wamid = %(wamid)s, updated_at = now(), owner = NULL, claim_until = NULL
-WHERE tenant_id = %(tenant)s AND message_id = %(message)s::uuid AND status = 'unknown'
+# Which receipt Genesys has for an agent's message: the first stays.
+_RECEIPTS = """
+UPDATE messages m
+SET receipt = r.receipt,
+    status = CASE WHEN r.receipt = 'Failed' AND m.status = 'delivered' THEN 'failed' ELSE m.status END
+FROM json_to_recordset(%(rows)s::json) AS r(tenant_id text, message_id uuid, receipt text)
+WHERE m.tenant_id = r.tenant_id AND m.message_id = r.message_id AND m.receipt IS NULL
 """
-
-_NOTE_RECEIPT = """
-UPDATE messages SET receipt = %(receipt)s WHERE tenant_id = %(tenant)s AND message_id = %(message)s::uuid
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class OutboundMessage:
-    """An agent's message as far as receipts need it; `receipt` is the last one reported to Genesys."""
-
-    message_id: str
-    genesys_id: str
-    wa_id: str
-    status: str
-    receipt: str | None
 
 
 class MessageStore:
-    """Claims and outcomes of messages, and what receipts must know of them."""
+    """Claims and outcomes of messages."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -167,24 +155,6 @@ class MessageStore:
         while len(self._learned) > CONVERSATIONS_REMEMBERED:
             self._learned.popitem(last=False)
         return answers
-
-    async def find_outbound(self, tenant_id: str, wamid: str, callback: str | None) -> OutboundMessage | None:
-        """The agent's message that a status speaks of, by our callback data or its wamid."""
-        parameters = {"tenant": tenant_id, "wamid": wamid, "callback": callback}
-        async with connection(self._pool) as taken:
-            cursor = taken.cursor(row_factory=dict_row)
-            row = await (await cursor.execute(_FIND_OUTBOUND, parameters)).fetchone()
-        return OutboundMessage(**row) if row and row["genesys_id"] else None
-
-    async def adopt(self, tenant_id: str, message_id: str, wamid: str) -> None:
-        """A status proves that a send of unknown outcome went out: it is delivered, never repeated."""
-        async with connection(self._pool) as taken:
-            await taken.execute(_ADOPT, {"tenant": tenant_id, "message": message_id, "wamid": wamid})
-
-    async def note_receipt(self, tenant_id: str, message_id: str, receipt: str) -> None:
-        """Remember which receipt Genesys has for an agent's message."""
-        async with connection(self._pool) as taken:
-            await taken.execute(_NOTE_RECEIPT, {"tenant": tenant_id, "message": message_id, "receipt": receipt})
 
     async def bury_unreadable(self, tenant_id: str, direction: Direction, message_id: str, body: bytes) -> None:
         """Keep a queue's message that is not an envelope as a dead letter `poison`."""
@@ -285,6 +255,10 @@ async def _settle(taken: Connection, outcomes: Sequence[Outcome]) -> None:
         return
     ordered = sorted(outcomes, key=lambda outcome: (outcome.envelope.tenant_id, outcome.envelope.message_id))
     await taken.execute(_SETTLE, {"rows": as_rows([_outcome_row(outcome) for outcome in ordered])})
+    if parts := [_part_row(outcome) for outcome in ordered if outcome.parts > 1 and outcome.wamid]:
+        await taken.execute(_PARTS, {"rows": as_rows(parts)})
+    if receipts := [_receipt_row(outcome) for outcome in ordered if outcome.receipt is not None]:
+        await taken.execute(_RECEIPTS, {"rows": as_rows(receipts)})
     await _tell(taken, [outcome for outcome in ordered if outcome.event != "delivered" or outcome.detail])
     await _bury(taken, [outcome for outcome in ordered if outcome.dead_letter is not None])
 
@@ -302,6 +276,25 @@ def _outcome_row(outcome: Outcome) -> dict[str, Any]:
     }
 
 
+def _part_row(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "tenant_id": outcome.envelope.tenant_id,
+        "message_id": outcome.envelope.message_id,
+        "part": outcome.parts_done,
+        "parts": outcome.parts,
+        "wamid": storable(outcome.wamid),
+    }
+
+
+def _receipt_row(outcome: Outcome) -> dict[str, Any]:
+    assert outcome.receipt is not None
+    return {
+        "tenant_id": outcome.envelope.tenant_id,
+        "message_id": outcome.receipt.message_id,
+        "receipt": outcome.receipt.status,
+    }
+
+
 async def _tell(taken: Connection, outcomes: Sequence[Outcome]) -> None:
     if outcomes:
         await taken.execute(
@@ -310,7 +303,7 @@ async def _tell(taken: Connection, outcomes: Sequence[Outcome]) -> None:
                 **_keys([outcome.envelope for outcome in outcomes]),
                 "event": [outcome.event for outcome in outcomes],
                 "attempt": [outcome.attempt_id for outcome in outcomes],
-                "detail": [_json(outcome.detail) for outcome in outcomes],
+                "detail": [as_json(outcome.detail) for outcome in outcomes],
             },
         )
 
@@ -331,12 +324,6 @@ async def _bury(taken: Connection, outcomes: Sequence[Outcome]) -> None:
                 "envelope": [envelope.to_bytes() for envelope in envelopes],
             },
         )
-
-
-def _json(detail: dict[str, Any]) -> str:
-    """As jsonb takes it, which refuses a NUL even when it is escaped."""
-    cleaned = {name: storable(value) if isinstance(value, str) else value for name, value in detail.items()}
-    return orjson.dumps(cleaned).decode()
 
 
 def _keys(envelopes: Sequence[Envelope]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from trunkline.envelope import Direction
-from trunkline.errors import CredentialsRefused, Throttled, Unavailable
+from trunkline.errors import CredentialsRefused, Throttled, TrunklineError, Unavailable
 from trunkline.tenancy.conversations import Conversations
 from trunkline.tenancy.hold import Hold
 from trunkline.tenancy.rate_limit import PersonPaces, WindowPace
@@ -35,11 +35,15 @@ def cloud_of(direction: Direction) -> Cloud:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A request for passage of one message of customer `wa_id`, accepted at `accepted_at` (Unix seconds)."""
+    """A request for passage of one message of customer `wa_id`, accepted at `accepted_at` (Unix seconds).
+
+    A sign of life (a read mark, typing) is no message for WhatsApp's limits.
+    """
 
     direction: Direction
     wa_id: str
     accepted_at: float
+    is_message: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,22 @@ class Held:
 
     reason: str
     retry_after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What moving files between the clouds needs; `genesys_token` is None while there is none to be had.
+
+    `whatsapp_held` says why nothing may be sent to WhatsApp just now.
+    """
+
+    whatsapp: WhatsAppAccess
+    whatsapp_held: Held | None
+    genesys_region: str
+    genesys_token: str | None
+
+    def __repr__(self) -> str:
+        return f"Credentials({self.whatsapp})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +167,22 @@ class Tenant:
         hold = self._holds[cloud]
         wait_s = hold.wait_s(self._clock())
         return Held(hold.reason or "", wait_s) if wait_s > 0 else None
+
+    async def credentials(self) -> Credentials:
+        """What moving a file needs."""
+        self.last_used_at = self._clock()
+        try:
+            token = await self._tokens.current()
+        except TrunklineError:
+            token = None  # most files need none
+        hold = self._holds[Cloud.WHATSAPP]
+        wait_s = hold.wait_s(self._clock())
+        return Credentials(
+            self._whatsapp_access(),
+            Held(hold.reason or "", wait_s) if wait_s > 0 else None,
+            self.record.genesys.region,
+            token.access_token.reveal() if token else None,
+        )
 
     async def refused(self, cloud: Cloud, used_token: str, words: str, *, expired: bool) -> None:
         """The cloud refused a call: an expired Genesys token is replaced, anything else holds the cloud's lanes."""
@@ -238,10 +274,14 @@ class Tenant:
         if cloud is Cloud.GENESYS and token is not None:
             wait_s = self._genesys_pace.reserve(now)
             return Passage(self.epoch, conversation_id, self._genesys_access(token), wait_s, probe)
+        wait_s = 0.0
+        if ask.is_message:
+            wait_s = max(self._number_pace.reserve(now), self._person_paces.reserve(ask.wa_id, now))
+        return Passage(self.epoch, conversation_id, self._whatsapp_access(), wait_s, probe)
+
+    def _whatsapp_access(self) -> WhatsAppAccess:
         whatsapp = self.record.whatsapp
-        access = WhatsAppAccess(whatsapp.phone_number_id, whatsapp.access_token.reveal())
-        wait_s = max(self._number_pace.reserve(now), self._person_paces.reserve(ask.wa_id, now))
-        return Passage(self.epoch, conversation_id, access, wait_s, probe)
+        return WhatsAppAccess(whatsapp.phone_number_id, whatsapp.access_token.reveal())
 
     def _genesys_access(self, token: Token) -> GenesysAccess:
         account = self.record.genesys

@@ -12,6 +12,7 @@ from trunkline.web import (
     admin_tenants,
     admin_token,
     health,
+    media,
 )
 from trunkline.web.admin_ports import AdminServices
 from trunkline.web.auth import Authentication
@@ -22,7 +23,7 @@ Keys come in `X-API-Key` or as a bearer token. With an admin or operator key, `X
 route needs one; a tenant's key needs no such header.
 """
 
-_PARTS = (health, admin_tenants, admin_keys, admin_apps, admin_token, admin_conversations, admin_messages)
+_PARTS = (health, admin_tenants, admin_keys, admin_apps, admin_token, admin_conversations, admin_messages, media)
 
 
 def build_admin(services: AdminServices) -> FastAPI:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
+from trunkline.media_links import MediaLink
 from trunkline.tenancy.access import ApiKey, Principal, Role
 from trunkline.tenancy.history import Conversation, DeadLetter, Message, MessageFacts
 from trunkline.tenancy.record import MetaApp, Secret, TenantRecord
@@ -141,6 +143,20 @@ class TenantActors(Protocol):
         """How `ray`, `inbound`, `outbound` and `tenants` are."""
 
 
+class KeptFile(Protocol):
+    """A customer's file that is here."""
+
+    @property
+    def path(self) -> Path: ...
+
+
+class MediaSource(Protocol):
+    """Customers' files behind the links that were given to Genesys."""
+
+    async def open(self, token: str) -> tuple[MediaLink, KeptFile]:
+        """The link and its file; raises NotFound, Unavailable, and what WhatsApp answers."""
+
+
 def utc_now() -> datetime:
     """The time of day, the API's only clock."""
     return datetime.now(UTC)
@@ -155,6 +171,7 @@ class AdminServices:
     history: Histories
     counter: RequestCounter
     actors: TenantActors
+    media: MediaSource
     probes: Mapping[str, Probe]
     admin_api_key: Secret
     default_region: str

@@ -21,6 +21,8 @@ from trunkline.web.admin_ports import AdminServices
 from trunkline.web.errors import ApiError, ErrorBody, forbidden, not_found, tenant_required, unauthorized
 
 OPEN_PATHS = frozenset({"/health", "/health/live", "/health/ready", "/docs", "/openapi.json"})
+# A link to a file is a key by itself.
+OPEN_PREFIX = "/media/"
 FIRST_ADMIN = Principal("first", Role.ADMIN)
 BODY_LIMIT = 1_048_576
 
@@ -51,7 +53,7 @@ class Authentication:
         self._first_key = hash_key(first) if first else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in OPEN_PATHS:
+        if scope["type"] != "http" or scope["path"] in OPEN_PATHS or scope["path"].startswith(OPEN_PREFIX):
             await self._app(scope, receive, send)
             return
         try:

@@ -36,6 +36,7 @@ _ADVICE = {
     "waiting": "If it stays, see the tenant's status and the last attempt.",
     "sending": "If it stays, its sender died; the message is taken over by itself.",
     "unknown": "Nothing to do; it is repeated once by the stated rule, or given up as unknown_outcome.",
+    "failed": "{cloud} accepted it and could not deliver it: the last step, or the receipt, says why.",
 }
 _ADVICE_FOR_DEAD = {
     "unrouted": "No tenant owns the number or integration: make or correct the tenant, then replay it.",
@@ -79,7 +80,9 @@ def trace_of(facts: MessageFacts) -> Trace:
         return _trace_of_stray(facts.dead_letter, facts.events)
     message = facts.message
     attempts = [_attempt(event) for event in facts.events if event.attempt_id is not None]
-    if message.status == "delivered" and not any(a["outcome"] in ("delivered", "repeated") for a in attempts):
+    if message.status in ("delivered", "failed") and not any(
+        a["outcome"] in ("delivered", "repeated") for a in attempts
+    ):
         # A delivery without trouble is told by the message's own row.
         attempts.append({"at": _iso(message.updated_at), "outcome": "delivered"})
     return Trace(
@@ -143,13 +146,14 @@ def _waiting_for(message: Message, facts: MessageFacts) -> str | None:
 
 
 def _advice(message: Message, facts: MessageFacts) -> str | None:
-    if facts.dead_letter is not None and message.status == "dead":
+    if facts.dead_letter is not None and message.status in ("dead", "delivered"):  # or delivered without its file
         return _ADVICE_FOR_DEAD.get(facts.dead_letter.reason)
     if facts.tenant_status == "suspended" and message.status in ("received", "waiting"):
         return "Activate the tenant; what waits is delivered in order."
     if message.status == "waiting" and facts.events:
         return _ADVICE_AFTER.get(facts.events[-1].event, _ADVICE["waiting"])
-    return _ADVICE.get(message.status)
+    advice = _ADVICE.get(message.status)
+    return advice.format(cloud=_CLOUD.get(message.direction, "the cloud")) if advice else None
 
 
 def _facts(event: Event) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 
-from tests.fakes import Clock, MemoryArrivals, MemoryLanes, MemoryTenants
+from tests.fakes import Clock, MemoryAliases, MemoryArrivals, MemoryLanes, MemoryTenants
 from tests.trunkline.protocol.payloads import any_json, load, mutations
 from tests.trunkline.records import tenant_record
 from trunkline.delivery import intake as intake_module
@@ -24,6 +24,7 @@ from trunkline.delivery.intake import (
     UNVERIFIED_LIMIT,
     Intake,
 )
+from trunkline.delivery.people import People
 from trunkline.delivery.webhook_json import NotJson, read_json
 from trunkline.envelope import Direction, Envelope
 from trunkline.errors import StoreUnavailable
@@ -48,12 +49,14 @@ class World:
         self.arrivals = MemoryArrivals()
         self.source = MemoryTenants(ACME, BETA, OWN)
         directory = TenantDirectory(self.source, MetaApp("default", (), ()), self.clock)
-        self.intake = Intake(directory, self.lanes, self.arrivals, self.clock)
+        self.aliases = MemoryAliases()
+        self.intake = Intake(directory, self.lanes, self.arrivals, People(self.aliases, self.clock), self.clock)
 
     async def take(self, *values: dict[str, Any], app: str = "default") -> None:
         changes = [{"field": "messages", "value": value} for value in values]
         await self.intake.take_meta(app, {"object": "whatsapp_business_account", "entry": [{"changes": changes}]})
         await self.intake.idle()
+        self.aliases.learn([alias for arrival in self.arrivals.recorded for alias in arrival.aliases])
 
     async def take_genesys(self, **members: Any) -> None:
         await self.intake.take_genesys(ACME, {**load("genesys/text_agent"), **members})
@@ -267,7 +270,7 @@ async def test_nothing_of_a_message_is_logged_when_its_row_is_refused(
 async def test_an_agents_message_becomes_an_envelope_for_the_customer_it_names(world: World) -> None:
     await world.take_genesys(id="g1", channel={"to": {"id": "+44 7700 900111"}})
     (envelope,) = world.lanes.published
-    assert (envelope.direction, envelope.kind, envelope.external_id) == (Direction.OUTBOUND, "Text", "g1")
+    assert (envelope.direction, envelope.kind, envelope.external_id) == (Direction.OUTBOUND, "text", "g1")
     assert envelope.conversation == "447700900111"
     assert [arrival.is_message for arrival in world.arrivals.recorded] == [True]
     assert world.arrivals.recorded[0].text == load("genesys/text_agent")["text"]
@@ -364,3 +367,78 @@ async def test_no_signed_webhook_of_any_shape_fails(body: Any) -> None:
         await world.intake.take_meta("default", read_json(json.dumps(body).encode()))
     for envelope in world.lanes.published:
         assert Envelope.from_bytes(envelope.to_bytes()) == envelope
+
+
+# --- who wrote ---
+
+BSUID = "GB.71204433551902288417"
+
+
+def hidden(id: str = "m1") -> dict[str, Any]:
+    return {"id": id, "from_user_id": BSUID, "type": "text", "text": {"body": "hi"}}
+
+
+def both(id: str = "m1", number: str = "447700900111") -> dict[str, Any]:
+    return {"id": id, "from": number, "from_user_id": BSUID, "type": "text", "text": {"body": "hi"}}
+
+
+def changed(id: str, old: str, new: str) -> dict[str, Any]:
+    return {"id": id, "from": old, "type": "system", "system": {"type": "user_changed_number", "wa_id": new}}
+
+
+@pytest.mark.parametrize(
+    ("said", "identity"),
+    [
+        pytest.param([both("m1"), hidden("m2")], "447700900111", id="a number that is hidden later"),
+        pytest.param([hidden("m1"), both("m2"), both("m3")], BSUID, id="a number that is shown later"),
+        pytest.param([both("m1"), changed("m2", "447700900111", "447700900333"), both("m3", "447700900333")],
+                     "447700900111", id="another number"),
+        pytest.param([changed("m1", "4471", "4472"), changed("m2", "4472", "4473"), both("m3", "4473")],
+                     "4471", id="another number, twice"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("at_once", [pytest.param(True, id="in one webhook"), pytest.param(False, id="one by one")])
+@pytest.mark.parametrize("restarted", [pytest.param(True, id="another replica"), pytest.param(False, id="the same")])
+async def test_a_person_keeps_one_identity(
+    world: World, said: list[dict[str, Any]], identity: str, at_once: bool, restarted: bool
+) -> None:
+    for messages in [said] if at_once else [[each] for each in said]:
+        await world.take(value(*messages))
+        if restarted:
+            world.intake._people = People(world.aliases, world.clock)
+    assert {conversation for _, conversation, _ in world.published} == {identity}
+
+
+async def test_an_agents_message_to_another_address_of_a_person_joins_their_conversation(world: World) -> None:
+    await world.take(value(both("m1"), changed("m2", "447700900111", "447700900333")))
+    await world.take_genesys(channel={"to": {"id": "+44 7700 900333"}})
+    assert world.lanes.published[-1].conversation == "447700900111"
+
+
+async def test_people_are_looked_up_once_and_forgotten_after_a_while(world: World) -> None:
+    for number in range(3):
+        await world.take(value(both(f"m{number}")))
+    assert sorted(world.aliases.asked) == ["447700900111", BSUID]
+    world.clock.advance(61)
+    await world.take(value(both("m4")))
+    assert len(world.aliases.asked) == 4
+
+
+async def test_without_postgres_people_are_taken_at_their_word_and_nothing_is_learned(world: World) -> None:
+    world.aliases.away = True
+    await world.take(value(both("m1"), changed("m2", "447700900111", "447700900333")))
+    assert [conversation for _, conversation, _ in world.published] == ["447700900111"] * 2
+    assert [alias for arrival in world.arrivals.recorded for alias in arrival.aliases] == []
+    world.aliases.away = False
+    await world.take(value(both("m3")))
+    assert world.aliases.asked == []  # not at once again
+    world.clock.advance(6)
+    await world.take(value(both("m4")))
+    assert world.aliases.identities == {("acme", BSUID): "447700900111"}
+
+
+async def test_a_file_is_put_on_the_list_of_what_has_to_be_fetched(world: World) -> None:
+    image = {"id": "m1", "from": "4477", "type": "image", "image": {"id": "1203", "mime_type": "image/jpeg"}}
+    await world.take(value(image, {"id": "m2", "from": "4477", "type": "text", "text": {"body": "hi"}}))
+    files = [arrival.file and arrival.file.media_id for arrival in world.arrivals.recorded]
+    assert files == ["1203", None]

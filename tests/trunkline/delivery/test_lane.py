@@ -10,8 +10,9 @@ import pytest
 
 from tests.fakes import envelope, until
 from trunkline.delivery import lane as lane_module
+from trunkline.delivery.held import LaneHeld
 from trunkline.delivery.lane import LaneRunner
-from trunkline.delivery.transform import Done, LaneHeld, Pause
+from trunkline.delivery.transform import Done, Pause
 from trunkline.envelope import Envelope
 from trunkline.errors import StoreUnavailable, Unavailable
 from trunkline.tenancy.tenant import Held

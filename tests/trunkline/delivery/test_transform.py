@@ -6,17 +6,28 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 
 from tests.fakes import Clock, MemoryMessages, Row, envelope, until
-from trunkline.attempt import LEAVE_WITHIN_S, Claim, ClaimAnswer, DeadLetter, Outcome, Settled, this_owner
+from trunkline.attempt import (
+    LEAVE_WITHIN_S,
+    Claim,
+    ClaimAnswer,
+    DeadLetter,
+    Outcome,
+    ReceiptNote,
+    Settled,
+    this_owner,
+)
 from trunkline.delivery import ledger as ledger_module
+from trunkline.delivery.held import LaneHeld
 from trunkline.delivery.ledger import Ledger
 from trunkline.delivery.retry import RetryPolicy
 from trunkline.delivery.routes import Accepted, Access, Job
-from trunkline.delivery.transform import Done, LaneHeld, Transformer
+from trunkline.delivery.transform import Done, Transformer
 from trunkline.envelope import Direction, Envelope
 from trunkline.errors import (
     CredentialsRefused,
@@ -27,7 +38,7 @@ from trunkline.errors import (
     TrunklineError,
     Unavailable,
 )
-from trunkline.protocol.receipts import receipt_for
+from trunkline.protocol.receipts import ReceiptDecision, receipt_for
 from trunkline.tenancy.tenant import Ask, Cloud, GenesysAccess, Gone, Held, Passage, WhatsAppAccess
 
 CALLS_AT_ONCE = 20
@@ -100,9 +111,12 @@ class Cloudy:
         self.most_under_way = 0
         self.go = asyncio.Event()
         self.go.set()
-        self.on_delivered: Callable[[], Awaitable[None]] | None = None
+        self.lacking: Rejected | None = None
+        self.receipt: ReceiptNote | None = None
+        self.prepared = 0
 
     async def prepare(self, message: Envelope) -> Callable[[Access], Job] | None:
+        self.prepared += 1
         if self.refusal is not None:
             raise self.refusal
         return (lambda access: self._job(message, access)) if self.needs_call else None
@@ -111,7 +125,7 @@ class Cloudy:
         if self.late_refusal is not None:
             raise self.late_refusal
         requests = [lambda part=part: self._call(message, access, part) for part in range(self.parts)]
-        return Job(requests, text="hello", on_delivered=self.on_delivered)
+        return Job(requests, text="hello", lacking=self.lacking, receipt=self.receipt)
 
     async def _call(self, message: Envelope, access: Access, part: int) -> Accepted:
         self.calls.append(f"{message.external_id}/{part}" if self.parts > 1 else message.external_id)
@@ -606,15 +620,91 @@ async def test_a_store_that_is_away_during_preparation_is_asked_again(world: Wor
     assert world.store.status_of(INBOUND) == "delivered"
 
 
-async def test_what_follows_a_delivery_runs_once_it_is_stored(world: World) -> None:
-    seen: list[str] = []
-
-    async def note() -> None:
-        seen.append(world.store.status_of(INBOUND))
-
-    world.cloud.on_delivered = note
+async def test_what_a_status_told_genesys_is_stored_with_its_outcome(world: World) -> None:
+    world.cloud.receipt = ReceiptNote("0e9e", "Delivered")
     await world.deliver(INBOUND)
-    assert seen == ["delivered"]
+    assert [outcome.receipt for outcome in world.store.outcomes] == [ReceiptNote("0e9e", "Delivered")]
+
+
+async def test_a_receipt_is_stored_before_the_next_status_is_looked_at(world: World) -> None:
+    world.cloud.receipt = ReceiptNote("0e9e", "Delivered")
+    done = await asyncio.wait_for(world.transformer.deliver(INBOUND, world.pause), timeout=5)
+    assert done.stored is not None
+    assert done.stored.done()
+
+
+async def test_what_a_delivered_message_lacks_is_kept_as_a_dead_letter(world: World) -> None:
+    world.cloud.lacking = Rejected("media_unavailable", "the file could not be loaded")
+    await world.deliver(INBOUND)
+    assert world.store.status_of(INBOUND) == "delivered"
+    assert world.store.dead[INBOUND.message_id] == DeadLetter("media_unavailable", "the file could not be loaded")
+    assert world.store.outcomes[-1].detail == {"lacking": "the file could not be loaded"}
+
+
+async def test_a_message_is_prepared_once_however_often_it_is_tried(world: World) -> None:
+    world.cloud.answers = [Unavailable("503"), Unavailable("503"), *ONE]
+    await world.deliver(INBOUND)
+    assert (world.cloud.prepared, len(world.cloud.calls)) == (1, 3)
+
+
+async def test_a_file_that_cannot_be_moved_for_long_is_given_up_and_the_agent_is_told(world: World) -> None:
+    world.cloud.refusal = Unavailable("503 media", "131016")
+    await world.deliver(OUTBOUND)
+    assert world.cloud.prepared == RetryPolicy().limit
+    assert world.waited == [1.0, 2.0, 4.0, 8.0, 16.0, *[30.0] * 6]
+    assert world.store.dead[OUTBOUND.message_id] == DeadLetter("exhausted", "503 media")
+    (told,) = world.published
+    assert receipt_for(told.payload["status"]) == ReceiptDecision("Failed", "ServerError", "131016 503 media")
+
+
+async def test_a_file_that_may_not_be_moved_now_holds_the_lane(world: World) -> None:
+    world.cloud.refusal = LaneHeld("190 the token expired", 1.0)
+    with pytest.raises(LaneHeld, match="190"):
+        await world.deliver(OUTBOUND)
+    assert world.store.exchanges == []
+
+
+TYPING = replace(OUTBOUND, kind="event")
+
+
+async def test_a_sign_of_life_is_sent_once_and_written_down_nowhere(world: World) -> None:
+    assert await world.deliver(TYPING) == Done()
+    assert (world.cloud.calls, world.store.exchanges) == (["wamid.1"], [])
+    assert [ask.is_message for ask in world.tenants.asks] == [False]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        pytest.param(Unavailable("503"), [], id="may pass"),
+        pytest.param(UNKNOWN, [], id="unknown outcome"),
+        pytest.param(Rejected("rejected", "100"), [], id="refused"),
+        pytest.param(Throttled(3.0), [("throttled", Cloud.WHATSAPP, "rate limited", 3.0)], id="throttled"),
+        pytest.param(
+            CredentialsRefused("190", "190"), [("refused", Cloud.WHATSAPP, "token-1", "190", False)], id="token"
+        ),
+    ],
+)
+async def test_a_sign_of_life_that_fails_is_never_repeated(
+    world: World, error: TrunklineError, told: list[tuple[object, ...]]
+) -> None:
+    world.cloud.answers = [error]
+    assert await world.deliver(TYPING) == Done()
+    assert (len(world.cloud.calls), world.store.dead, world.published) == (1, {}, [])
+    assert world.tenants.told == told
+
+
+async def test_parts_are_recorded_with_their_number(world: World) -> None:
+    world.cloud.parts = 3
+    await world.deliver(OUTBOUND)
+    assert [(outcome.parts_done, outcome.parts) for outcome in world.store.outcomes] == [(1, 3), (2, 3), (3, 3)]
+
+
+async def test_a_part_that_was_proven_to_be_sent_does_not_count_as_unknown(world: World) -> None:
+    """Adopted by a status meanwhile, which takes one unknown outcome back."""
+    world.store.rows[OUTBOUND.message_id] = Row(Direction.OUTBOUND, "waiting", parts_done=1, unknowns=2)
+    await world.deliver(OUTBOUND)
+    assert world.store.status_of(OUTBOUND) == "delivered"
 
 
 def many(count: int, direction: Direction = Direction.INBOUND, tenant_id: str = "acme") -> list[Envelope]:

@@ -6,42 +6,44 @@ import asyncio
 import dataclasses
 import random
 import secrets
-import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator
 
 import pytest
-from psycopg.rows import dict_row
 
-from tests.trunkline.records import tenant_record
+from tests.trunkline.stores.attempts import (
+    CLAIM_S,
+    OWNER,
+    age,
+    ask,
+    claim,
+    envelope,
+    events,
+    outcome,
+    recorded,
+    row,
+    rows,
+    settle,
+)
 from trunkline.arrival import Arrival
 from trunkline.attempt import (
     Busy,
-    Claim,
-    ClaimAnswer,
     DeadLetter,
     Granted,
     Outcome,
     OutOfDate,
+    ReceiptNote,
     Settled,
     Uncertain,
     new_attempt_id,
 )
-from trunkline.envelope import Direction, Envelope, message_id_for
+from trunkline.envelope import Direction, Envelope
 from trunkline.stores.activations import ActivationStore
 from trunkline.stores.arrivals import ArrivalStore
 from trunkline.stores.database import Pool, connection, open_pool
 from trunkline.stores.messages import NEWS_WITHIN_S, MessageStore
-from trunkline.stores.sealing import Sealer
-from trunkline.stores.tenants import TenantStore
 
 pytestmark = pytest.mark.services
-
-# Any key will do: nothing is opened here.
-KEY = "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE="
-CLAIM_S = 15.0
-OWNER = "here/1/1"
 
 
 @pytest.fixture
@@ -50,85 +52,10 @@ def store(pool: Pool) -> MessageStore:
 
 
 @pytest.fixture
-async def tenant_id(pool: Pool) -> str:
-    """A tenant with a first activation."""
-    record = tenant_record()
-    await TenantStore(pool, Sealer([KEY])).create(record)
-    assert await ActivationStore(pool).activate(record.tenant_id, "cell:0") == 1
-    return record.tenant_id
-
-
-@pytest.fixture
 async def second_store(database_url: str) -> AsyncIterator[MessageStore]:
     """The store of another process."""
     async with open_pool(database_url, min_size=1, max_size=2) as pool:
         yield MessageStore(pool)
-
-
-def envelope(tenant_id: str, direction: Direction = Direction.INBOUND, **changes: Any) -> Envelope:
-    external_id = f"wamid.{secrets.token_hex(8)}"
-    made = Envelope(
-        message_id=message_id_for(tenant_id, direction, external_id),
-        tenant_id=tenant_id,
-        direction=direction,
-        conversation="447700900123",
-        external_id=external_id,
-        kind="text",
-        accepted_at=time.time(),
-        payload={},
-    )
-    return dataclasses.replace(made, **changes)
-
-
-def claim(envelope: Envelope, *, epoch: int = 1, claim_s: float = CLAIM_S, text: str | None = "hello") -> Claim:
-    return Claim(envelope, None, text, epoch, new_attempt_id(), OWNER, claim_s)
-
-
-def outcome(claimed: Claim, status: Any, **more: Any) -> Outcome:
-    return Outcome(claimed.envelope, claimed.attempt_id, status, more.pop("event", status), **more)
-
-
-async def ask(store: MessageStore, wish: Claim, outcomes: Sequence[Outcome] = ()) -> ClaimAnswer:
-    (answer,) = await store.exchange(outcomes, [wish])
-    assert not isinstance(answer, Exception)
-    return answer
-
-
-async def settle(store: MessageStore, *outcomes: Outcome) -> None:
-    await store.exchange(outcomes, [])
-
-
-async def rows(pool: Pool, query: str, *parameters: Any) -> list[dict[str, Any]]:
-    async with connection(pool) as taken:
-        cursor = taken.cursor(row_factory=dict_row)
-        return await (await cursor.execute(query, parameters)).fetchall()
-
-
-async def row(pool: Pool, envelope: Envelope) -> dict[str, Any]:
-    (found,) = await rows(pool, "SELECT * FROM messages WHERE message_id = %s::uuid", envelope.message_id)
-    return found
-
-
-async def recorded(pool: Pool, tenant_id: str) -> Envelope:
-    """A message that intake has recorded."""
-    arrived = envelope(tenant_id)
-    await ArrivalStore(pool).record([Arrival(arrived, "hello", 72, is_message=True)])
-    return arrived
-
-
-async def events(pool: Pool, envelope: Envelope) -> list[str]:
-    query = "SELECT event FROM message_events WHERE message_id = %s::uuid ORDER BY at"
-    return [found["event"] for found in await rows(pool, query, envelope.message_id)]
-
-
-async def age(pool: Pool, envelope: Envelope, seconds: float) -> None:
-    """As if the message had last been touched, and its claim made, so many seconds earlier."""
-    async with connection(pool) as taken:
-        await taken.execute(
-            "UPDATE messages SET updated_at = updated_at - make_interval(secs => %s), "
-            "claim_until = claim_until - make_interval(secs => %s) WHERE message_id = %s::uuid",
-            (seconds, seconds, envelope.message_id),
-        )
 
 
 # --- claims ---
@@ -382,48 +309,6 @@ async def test_genesys_conversation_is_learned_from_a_delivery(store: MessageSto
     assert known["genesys_conversation_id"] == "g-conversation"
 
 
-# --- what receipts need ---
-
-
-async def test_an_agents_message_is_found_by_our_callback_and_by_its_wamid(store: MessageStore, tenant_id: str) -> None:
-    first = claim(envelope(tenant_id, Direction.OUTBOUND))
-    await ask(store, first)
-    by_callback = await store.find_outbound(tenant_id, "wamid.unknown-yet", first.envelope.message_id)
-    assert by_callback is not None
-    assert (by_callback.genesys_id, by_callback.status, by_callback.receipt) == (
-        first.envelope.external_id, "sending", None,
-    )  # fmt: skip
-    assert await store.find_outbound(tenant_id, "wamid.sent", None) is None
-    await settle(store, outcome(first, "delivered", wamid="wamid.sent"))
-    await store.note_receipt(tenant_id, first.envelope.message_id, "Delivered")
-    by_wamid = await store.find_outbound(tenant_id, "wamid.sent", None)
-    assert by_wamid is not None
-    assert (by_wamid.message_id, by_wamid.receipt) == (first.envelope.message_id, "Delivered")
-
-
-async def test_no_tenant_finds_the_message_of_another(store: MessageStore, tenant_id: str) -> None:
-    first = claim(envelope(tenant_id, Direction.OUTBOUND))
-    await ask(store, first)
-    assert await store.find_outbound("somebody-else", "wamid.x", first.envelope.message_id) is None
-
-
-async def test_a_status_that_proves_a_send_of_unknown_outcome_settles_it(store: MessageStore, tenant_id: str) -> None:
-    first = claim(envelope(tenant_id, Direction.OUTBOUND))
-    await ask(store, first)
-    await settle(store, outcome(first, "unknown"))
-    await store.adopt(tenant_id, first.envelope.message_id, "wamid.proof")
-    assert await ask(store, claim(first.envelope)) == Settled("delivered")
-    found = await store.find_outbound(tenant_id, "wamid.proof", None)
-    assert found is not None
-
-
-async def test_a_status_does_not_settle_what_is_being_sent(store: MessageStore, pool: Pool, tenant_id: str) -> None:
-    first = claim(envelope(tenant_id, Direction.OUTBOUND))
-    await ask(store, first)
-    await store.adopt(tenant_id, first.envelope.message_id, "wamid.proof")
-    assert (await row(pool, first.envelope))["status"] == "sending"
-
-
 async def test_what_is_no_envelope_is_kept_as_poison_once(store: MessageStore, pool: Pool, tenant_id: str) -> None:
     message_id = str(uuid.uuid4())
     for _ in range(2):
@@ -516,3 +401,50 @@ async def test_a_conversation_being_touched_stops_no_outcome_of_it(
         pool, "SELECT count(genesys_conversation_id) AS n FROM conversation_mappings WHERE tenant_id = %s", tenant_id
     )
     assert known == [{"n": 20}]
+
+
+# --- parts and receipts ---
+
+
+async def test_the_parts_of_a_message_are_kept_with_their_wamids(
+    store: MessageStore, pool: Pool, tenant_id: str
+) -> None:
+    message = envelope(tenant_id, Direction.OUTBOUND)
+    for part in (1, 2):
+        attempt = claim(message)
+        await ask(store, attempt)
+        status = "delivered" if part == 2 else "waiting"
+        await settle(store, outcome(attempt, status, parts_done=part, parts=2, wamid=f"wamid.{part}"))
+    kept = await rows(
+        pool, "SELECT part, parts, wamid FROM message_parts WHERE tenant_id = %s ORDER BY part", tenant_id
+    )
+    assert kept == [{"part": part, "parts": 2, "wamid": f"wamid.{part}"} for part in (1, 2)]
+
+
+async def test_a_message_that_stays_whole_has_no_parts(store: MessageStore, pool: Pool, tenant_id: str) -> None:
+    attempt = claim(envelope(tenant_id, Direction.OUTBOUND))
+    await ask(store, attempt)
+    await settle(store, outcome(attempt, "delivered", parts_done=1, wamid="wamid.1"))
+    assert await rows(pool, "SELECT FROM message_parts WHERE tenant_id = %s", tenant_id) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "status"),
+    [
+        pytest.param("Delivered", "Failed", "delivered", id="nothing comes after Delivered"),
+        pytest.param("Failed", "Delivered", "failed", id="nothing comes after Failed"),
+    ],
+)
+async def test_the_first_receipt_of_a_message_stays(
+    store: MessageStore, pool: Pool, tenant_id: str, first: str, second: str, status: str
+) -> None:
+    message = claim(envelope(tenant_id, Direction.OUTBOUND))
+    await ask(store, message)
+    await settle(store, outcome(message, "delivered", wamid="wamid.1"))
+    for receipt in (first, second):
+        told = claim(envelope(tenant_id, Direction.STATUS))
+        await ask(store, told)
+        note = ReceiptNote(message.envelope.message_id, receipt)
+        await settle(store, outcome(told, "delivered", receipt=note))
+    kept = await row(pool, message.envelope)
+    assert (kept["receipt"], kept["status"]) == (first, status)

@@ -14,7 +14,17 @@ from trunkline.envelope import Direction
 from trunkline.errors import CredentialsRefused, StoreUnavailable, Throttled, Unavailable
 from trunkline.tenancy.conversations import Conversations
 from trunkline.tenancy.record import GenesysAccount, Secret, TenantSettings, TenantStatus
-from trunkline.tenancy.tenant import Ask, Cloud, GenesysAccess, Held, Passage, Tenant, WhatsAppAccess, cloud_of
+from trunkline.tenancy.tenant import (
+    Ask,
+    Cloud,
+    Credentials,
+    GenesysAccess,
+    Held,
+    Passage,
+    Tenant,
+    WhatsAppAccess,
+    cloud_of,
+)
 from trunkline.tenancy.tokens import Token, TokenKeeper
 
 INBOUND = Ask(Direction.INBOUND, "447700900111", 1_795_435_200.0)
@@ -345,3 +355,32 @@ async def test_a_status_names_holds_and_shows_no_secret(setting: Setting) -> Non
     assert status["holds"] == {"genesys": None, "whatsapp": "190 expired"}
     shown = repr(status) + repr(await setting.passage())
     assert not any(secret in shown for secret in (ACCESS_TOKEN, CLIENT_SECRET, "token-1"))
+
+
+async def test_a_sign_of_life_uses_up_no_limit_of_messages() -> None:
+    setting = Setting(whatsapp_messages_per_second=1, whatsapp_person_messages_per_minute=1, whatsapp_person_burst=1)
+    for _ in range(10):
+        assert (await setting.passage(replace(OUTBOUND, is_message=False))).wait_s == 0
+    assert (await setting.passage(OUTBOUND)).wait_s == 0
+
+
+async def test_files_are_moved_with_both_clouds_credentials(setting: Setting) -> None:
+    account = setting.record.whatsapp
+    assert await setting.tenant.credentials() == Credentials(
+        WhatsAppAccess(account.phone_number_id, ACCESS_TOKEN), None, setting.record.genesys.region, "token-1"
+    )
+    assert ACCESS_TOKEN not in repr(await setting.tenant.credentials())
+
+
+async def test_without_a_genesys_token_files_are_moved_all_the_same(setting: Setting) -> None:
+    setting.host.error = CredentialsRefused("invalid_client", "400")
+    assert (await setting.tenant.credentials()).genesys_token is None
+
+
+async def test_whoever_moves_files_is_told_that_whatsapp_is_held(setting: Setting) -> None:
+    setting.tenant.throttled(Cloud.WHATSAPP, "130429", 7.0)
+    held = (await setting.tenant.credentials()).whatsapp_held
+    assert held is not None
+    assert held.retry_after_s == pytest.approx(7.0)
+    setting.clock.advance(8.0)
+    assert (await setting.tenant.credentials()).whatsapp_held is None

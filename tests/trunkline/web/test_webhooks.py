@@ -10,11 +10,12 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.fakes import Clock, MemoryArrivals, MemoryLanes, MemoryTenants
+from tests.fakes import Clock, MemoryAliases, MemoryArrivals, MemoryLanes, MemoryTenants
 from tests.trunkline.protocol.payloads import load
 from tests.trunkline.records import WEBHOOK_SECRET, tenant_record
 from trunkline.delivery import intake as intake_module
 from trunkline.delivery.intake import Intake
+from trunkline.delivery.people import People
 from trunkline.protocol.signatures import sign_genesys, sign_meta
 from trunkline.tenancy.directory import TenantDirectory
 from trunkline.tenancy.record import GenesysAccount, MetaApp, Secret, WhatsAppAccount
@@ -49,7 +50,7 @@ class World:
         self.directory = TenantDirectory(self.source, default, Clock())
         self.lanes = MemoryLanes()
         self.arrivals = MemoryArrivals()
-        self.intake = Intake(self.directory, self.lanes, self.arrivals, Clock())
+        self.intake = Intake(self.directory, self.lanes, self.arrivals, People(MemoryAliases(), Clock()), Clock())
         self.client = self.client_at("")
 
     def client_at(self, root_path: str) -> httpx.AsyncClient:
@@ -161,7 +162,7 @@ async def test_recorded_signatures_of_meta_are_judged_over_the_raw_bytes(vector:
     world = World()
     app = MetaApp("default", (Secret("another"), Secret(vector["secret"])), ())
     world.directory = TenantDirectory(world.source, app, Clock())
-    world.intake = Intake(world.directory, world.lanes, world.arrivals, Clock())
+    world.intake = Intake(world.directory, world.lanes, world.arrivals, People(MemoryAliases(), Clock()), Clock())
     world.client = world.client_at("")
     answer = await world.meta(vector["body"].encode(), vector["header"])
     await world.intake.idle()

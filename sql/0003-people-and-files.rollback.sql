@@ -1,0 +1,1 @@
+DROP TABLE media_fetches, parked_statuses, message_parts, aliases;

@@ -1,0 +1,171 @@
+"""Agents' messages in Postgres as statuses, answers and typing need them: found again by wamid or by our callback."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from psycopg.rows import class_row
+
+from trunkline.attempt import Callback
+from trunkline.envelope import Envelope
+from trunkline.stores.database import Pool, connection
+from trunkline.stores.values import storable
+
+PARKED_FOR_S = 600
+# WhatsApp shows a read mark and typing for any message of the last 30 days; beyond a day nobody waits for an answer.
+LAST_INBOUND_WITHIN_H = 24
+
+_FIND = """
+SELECT m.message_id::text, m.genesys_id, m.wa_id, m.kind, m.status, m.receipt, f.part, f.parts
+FROM (
+    SELECT 1 AS rank, %(message)s::uuid AS message_id, %(part)s::int AS part, %(parts)s::int AS parts
+    WHERE %(message)s::uuid IS NOT NULL
+    UNION ALL
+    SELECT 2, message_id, part, parts FROM message_parts WHERE tenant_id = %(tenant)s AND wamid = %(wamid)s
+    UNION ALL
+    SELECT 3, message_id, 1, 1 FROM messages
+    WHERE tenant_id = %(tenant)s AND wamid = %(wamid)s AND direction = 'outbound'
+) f
+JOIN messages m ON m.tenant_id = %(tenant)s AND m.message_id = f.message_id AND m.direction = 'outbound'
+WHERE m.genesys_id IS NOT NULL
+ORDER BY f.rank LIMIT 1
+"""
+
+# A proof of the last part settles the message; of an earlier one, the rest is sent as if the answer had come.
+_ADOPT = """
+UPDATE messages
+SET status = CASE WHEN %(part)s >= %(parts)s THEN 'delivered' ELSE 'waiting' END, wamid = %(wamid)s,
+    parts_done = %(part)s, unknowns = GREATEST(unknowns - 1, 0), updated_at = now(), owner = NULL, claim_until = NULL
+WHERE tenant_id = %(tenant)s AND message_id = %(message)s::uuid AND status = 'unknown' AND parts_done < %(part)s
+"""
+
+_MARK_DELIVERED = """
+WITH marked AS (
+    INSERT INTO message_parts (tenant_id, message_id, part, parts, wamid, delivered)
+    VALUES (%(tenant)s, %(message)s::uuid, %(part)s, %(parts)s, %(wamid)s, true)
+    ON CONFLICT (tenant_id, message_id, part) DO UPDATE SET delivered = true
+    RETURNING part
+)
+SELECT count(*) FROM (
+    SELECT part FROM marked
+    UNION
+    SELECT part FROM message_parts WHERE tenant_id = %(tenant)s AND message_id = %(message)s::uuid AND delivered
+) AS delivered_parts
+"""
+
+_LAST_INBOUND = """
+SELECT m.wamid
+FROM conversation_mappings c
+JOIN messages m ON m.tenant_id = c.tenant_id AND m.conversation_id = c.conversation_id
+WHERE c.tenant_id = %(tenant)s AND c.wa_id = %(wa_id)s AND m.direction = 'inbound' AND m.wamid IS NOT NULL
+  AND m.created_at > now() - make_interval(hours => %(hours)s)
+ORDER BY m.created_at DESC, m.accepted_at DESC LIMIT 1
+"""
+
+_PARK = """
+INSERT INTO parked_statuses (tenant_id, message_id, wamid, envelope)
+VALUES (%(tenant)s, %(message)s::uuid, %(wamid)s, %(envelope)s)
+ON CONFLICT (tenant_id, message_id) DO NOTHING
+"""
+
+_PARKED_AND_KNOWN = """
+SELECT p.envelope FROM parked_statuses p
+WHERE EXISTS (SELECT FROM messages m
+              WHERE m.tenant_id = p.tenant_id AND m.wamid = p.wamid AND m.direction = 'outbound')
+   OR EXISTS (SELECT FROM message_parts q WHERE q.tenant_id = p.tenant_id AND q.wamid = p.wamid)
+ORDER BY p.parked_at LIMIT %(limit)s
+"""
+
+_UNPARK = """
+DELETE FROM parked_statuses p
+USING unnest(%(tenant)s::text[], %(message)s::uuid[]) AS k(tenant_id, message_id)
+WHERE p.tenant_id = k.tenant_id AND p.message_id = k.message_id
+"""
+
+_FORGET_PARKED = "DELETE FROM parked_statuses WHERE parked_at < now() - make_interval(secs => %s)"
+
+
+@dataclass(frozen=True, slots=True)
+class SentMessage:
+    """An agent's message; `receipt` is the last one reported to Genesys, `part` of `parts` the one that was meant."""
+
+    message_id: str
+    genesys_id: str
+    wa_id: str
+    kind: str
+    status: str
+    receipt: str | None
+    part: int
+    parts: int
+
+
+class SentMessageStore:
+    """What is known of messages sent to WhatsApp. Every method raises StoreUnavailable."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def find(self, tenant_id: str, wamid: str, callback: Callback | None = None) -> SentMessage | None:
+        """The agent's message that a status, or a customer's answer, speaks of."""
+        parameters = {
+            "tenant": tenant_id,
+            "wamid": storable(wamid),
+            "message": callback.message_id if callback else None,
+            "part": callback.part if callback else None,
+            "parts": callback.parts if callback else None,
+        }
+        async with connection(self._pool) as taken, taken.cursor(row_factory=class_row(SentMessage)) as cursor:
+            return await (await cursor.execute(_FIND, parameters)).fetchone()
+
+    async def adopt(self, tenant_id: str, part: Callback, wamid: str) -> None:
+        """A status proves that a send of unknown outcome went out: it is never repeated."""
+        async with connection(self._pool) as taken:
+            await taken.execute(_ADOPT, _of_part(tenant_id, part, wamid))
+
+    async def mark_delivered(self, tenant_id: str, part: Callback, wamid: str) -> bool:
+        """Note that this part was delivered; whether all parts are."""
+        async with connection(self._pool) as taken:
+            row = await (await taken.execute(_MARK_DELIVERED, _of_part(tenant_id, part, wamid))).fetchone()
+        return row is not None and int(row[0]) >= part.parts
+
+    async def last_inbound(self, tenant_id: str, wa_id: str) -> str | None:
+        """The wamid of the customer's latest message, if it is not too old to be marked as read."""
+        parameters = {"tenant": tenant_id, "wa_id": storable(wa_id), "hours": LAST_INBOUND_WITHIN_H}
+        async with connection(self._pool) as taken:
+            row = await (await taken.execute(_LAST_INBOUND, parameters)).fetchone()
+        return row[0] if row else None
+
+    async def park(self, status: Envelope) -> None:
+        """Keep a status of a message that nobody here knows, or knows yet."""
+        parameters = {
+            "tenant": status.tenant_id,
+            "message": status.message_id,
+            "wamid": storable(status.external_id),
+            "envelope": status.to_bytes(),
+        }
+        async with connection(self._pool) as taken:
+            await taken.execute(_PARK, parameters)
+
+    async def parked(self, limit: int) -> list[Envelope]:
+        """Parked statuses whose messages are known by now; forgets those that have waited too long."""
+        async with connection(self._pool) as taken:
+            await taken.execute(_FORGET_PARKED, (PARKED_FOR_S,))
+            rows = await (await taken.execute(_PARKED_AND_KNOWN, {"limit": limit})).fetchall()
+        return [Envelope.from_bytes(bytes(envelope)) for (envelope,) in rows]
+
+    async def unpark(self, statuses: Sequence[Envelope]) -> None:
+        """Keep these no longer."""
+        keys = {"tenant": [each.tenant_id for each in statuses], "message": [each.message_id for each in statuses]}
+        async with connection(self._pool) as taken:
+            await taken.execute(_UNPARK, keys)
+
+
+def _of_part(tenant_id: str, part: Callback, wamid: str) -> dict[str, object]:
+    return {
+        "tenant": tenant_id,
+        "message": part.message_id,
+        "part": part.part,
+        "parts": part.parts,
+        "wamid": storable(wamid),
+    }
