@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import httpx
 import typer
 
 from trunkline.cli.api import TIMEOUT_S, CommandFailed, Router, router
+from trunkline.cli.attached import from_agent, from_customer
 from trunkline.cli.messages import fetch_trace, print_trace
 from trunkline.cli.output import Json, print_json
 
@@ -105,6 +107,9 @@ def send(
         str | None, typer.Option("--customer", metavar="NUMBER", help="The customer's number; the sandbox's own.")
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="The customer's name.")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", help="A file to send along, up to 3 MB; the text is its caption.")
+    ] = None,
     sandbox: Annotated[
         str, typer.Option("--sandbox", envvar="SANDBOX_URL", metavar="URL", help="Where the sandbox is.")
     ] = "http://127.0.0.1:3001",
@@ -113,6 +118,8 @@ def send(
     """Send a test message and print its way, until the other side has it; exit code 1 if that takes over 10 s."""
     given = {"customer": customer.removeprefix("+") if customer else None, "name": name}
     order = {"as": side.value, "tenantId": tenant, "text": text, **{key: v for key, v in given.items() if v}}
+    if file is not None:
+        order |= from_customer(file) if side is Side.CUSTOMER else from_agent(file)
     clouds = Sandbox(sandbox.rstrip("/"))
     context.call_on_close(clouds.close)
     sent = clouds.send(order)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -131,6 +133,43 @@ def test_an_agents_message_is_followed_to_the_phone_and_its_ticks_back(run: Run,
     assert told[2] == (15.0, "refused with 503 fault")
     assert told[3][0] == 31.0 and "phone" in told[3][1]
     assert [told[4][0], told[5][0]] == [40.0, 48.0] and "Delivered" in told[5][1]
+
+
+@pytest.mark.parametrize(
+    ("side", "name", "members"),
+    [
+        pytest.param("customer", "a.jpg", {"kind": "image", "content": {"mime": "image/jpeg"}}, id="a picture"),
+        pytest.param(
+            "customer", "a.pdf", {"kind": "document", "content": {"mime": "application/pdf"}}, id="a document"
+        ),
+        pytest.param("customer", "a", {"kind": "document", "content": {"mime": "application/octet-stream"}}, id="any"),
+        pytest.param("agent", "a.png", {"kind": "attachments", "content": [{"mime": "image/png"}]}, id="of an agent"),
+    ],
+)
+def test_a_file_is_sent_along(
+    run: Run, sandbox: FakeSandbox, tmp_path: Path, side: str, name: str, members: dict[str, Any]
+) -> None:
+    (tmp_path / name).write_bytes(b"bytes")
+    run("send", "--as", side, "look", "--file", str(tmp_path / name), "--sandbox", sandbox.url)
+    (order,) = sandbox.orders
+    file = {"base64": base64.b64encode(b"bytes").decode(), "filename": name}
+    content = members["content"]
+    wanted = [{**content[0], **file}] if isinstance(content, list) else {**content, **file}
+    assert (order["kind"], order["content"], order["text"]) == (members["kind"], wanted, "look")
+
+
+@pytest.mark.parametrize(
+    ("size", "words"), [pytest.param(None, "cannot be read", id="none"), pytest.param(3_000_001, "no more", id="large")]
+)
+def test_a_file_that_cannot_be_sent_is_named(
+    run: Run, sandbox: FakeSandbox, tmp_path: Path, size: int | None, words: str
+) -> None:
+    path = tmp_path / "a.jpg"
+    if size is not None:
+        path.write_bytes(bytes(size))
+    ran = run("send", "--as", "customer", "look", "--file", str(path), "--sandbox", sandbox.url)
+    assert ran.code == 1 and str(path) in ran.err.replace("\n", "") and words in ran.err
+    assert sandbox.orders == []
 
 
 def test_what_arrived_before_the_webhook_was_answered_is_told_first(run: Run, sandbox: FakeSandbox) -> None:
