@@ -14,12 +14,14 @@ import uvloop
 
 from sandbox.accounts import Accounts
 from sandbox.app import build_sandbox
+from sandbox.fetches import HttpFetch
 from sandbox.meta_app import MetaApp
 from sandbox.server import Server, listen
 from sandbox.webhooks import HttpPost
 
 ACCOUNTS_FILE = "accounts.json"
 TOKENS_FILE = "tokens.json"
+FILES_FOLDER = "files"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -28,6 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=3001)
     parser.add_argument("--home", type=Path, required=True, help="where the accounts are kept")
+    parser.add_argument("--url", help="where others find it; from host and port if left out")
     parser.add_argument("--router", default="http://127.0.0.1:3000", help="where webhooks are sent")
     options = parser.parse_args(argv)
     missing = [name for name in ("META_APP_SECRET", "META_VERIFY_TOKEN") if not os.environ.get(name)]
@@ -44,20 +47,29 @@ async def _serve(options: argparse.Namespace) -> None:
     except OSError:
         sys.exit(f"Port {options.port} is already in use")
     gc.set_threshold(50_000, 20, 100)  # the log keeps much and makes no cycles: looking for them often is for nothing
-    http = HttpPost(options.router)
+    address = f"http://{options.host}:{listening.getsockname()[1]}"
+    http, fetch = HttpPost(options.router), HttpFetch()
     sandbox = build_sandbox(
-        Accounts(options.home / ACCOUNTS_FILE), _meta_app(), http, http.get, tokens_path=options.home / TOKENS_FILE
+        Accounts(options.home / ACCOUNTS_FILE),
+        _meta_app(),
+        http,
+        http.get,
+        fetch=fetch,
+        url=(options.url or address).rstrip("/"),
+        tokens_path=options.home / TOKENS_FILE,
+        folder=options.home / FILES_FOLDER,
     )
     server = Server(sandbox)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await server.start(listening)
-    print(f"sandbox http://{options.host}:{listening.getsockname()[1]}", flush=True)
+    print(f"sandbox {address}", flush=True)
     await stop.wait()
     await server.close()
     await sandbox.close()
     await http.close()
+    await fetch.close()
 
 
 def _meta_app() -> MetaApp:

@@ -9,19 +9,30 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.accounts import Accounts
+from sandbox.agents import Agents
+from sandbox.attachments import Attachments
 from sandbox.calls import Call, Outcome, SimulatedCloud
-from sandbox.control import Control, InFlight, Parts
+from sandbox.control import Control
 from sandbox.conversations import Conversations
+from sandbox.customers import Customers
 from sandbox.events import Event, EventLog
 from sandbox.faults import Faults, Plan
+from sandbox.fetches import Fetch, InboundFiles
+from sandbox.files import Files
 from sandbox.genesys import GenesysCloud
 from sandbox.graph import GraphApi
+from sandbox.graph_media import LINK_PREFIX, UPLOAD, GraphMedia
 from sandbox.http import Exchange, Response
 from sandbox.limits import Limiters
+from sandbox.media import MediaLibrary
 from sandbox.meta_app import MetaApp
+from sandbox.parts import InFlight, Parts
 from sandbox.senders import Senders
 from sandbox.statuses import StatusFeed
+from sandbox.streams import cut_off, slowed
+from sandbox.templates import Templates
 from sandbox.tokens import Tokens
+from sandbox.uploads import Upload
 from sandbox.webhooks import Get, Post, WebhookSender
 
 GARBAGE = b"<html><body>Bad Gateway</body></html>"
@@ -39,12 +50,18 @@ class Sandbox:
         self._faults = parts.faults
         self._in_flight = parts.in_flight
 
+    def upload(self, method: str, path: str, content_type: str) -> Upload | None:
+        """What takes the body of this request piece by piece; None if it is small and goes into memory."""
+        if method != "POST" or UPLOAD.match(path) is None:
+            return None
+        return Upload(content_type, self.parts.files)
+
     def serve(self, exchange: Exchange) -> Coroutine[Any, Any, None] | None:
         """Answer now, or give back what will."""
         request = exchange.request
         if request.path.startswith("/genesys/"):
             return self._call(self.parts.genesys, exchange)
-        if request.path.startswith("/graph/"):
+        if request.path.startswith(("/graph/", LINK_PREFIX)):
             return self._call(self.parts.graph, exchange)
         return self._operate(exchange)
 
@@ -61,11 +78,24 @@ class Sandbox:
         self._in_flight.begin()
         if plan is not None:
             return self._misbehave(cloud, call, plan, exchange)
+        later: Coroutine[Any, Any, None] | None = None
         try:
-            self._answer(call, cloud.answer(call), exchange)
+            outcome = cloud.answer(call)
+            if outcome.before is not None:
+                later = self._answer_after(outcome.before(), call, outcome, exchange)
+            else:
+                self._answer(call, outcome, exchange)
         finally:
-            self._in_flight.end()
-        return None
+            if later is None:
+                self._end(exchange)
+        return later
+
+    async def _answer_after(self, before: Awaitable[None], call: Call, outcome: Outcome, exchange: Exchange) -> None:
+        try:
+            await before
+            self._answer(call, outcome, exchange)
+        finally:
+            self._end(exchange)
 
     async def _misbehave(self, cloud: SimulatedCloud, call: Call, plan: Plan, exchange: Exchange) -> None:
         try:
@@ -74,6 +104,8 @@ class Sandbox:
                 await exchange.gone()
                 return
             outcome = _outcome(cloud, call, plan)
+            if outcome.before is not None:
+                await outcome.before()
             lost = plan.lose and outcome.response.status < 300
             event = self._record(call, outcome.response.status, "lost" if lost else outcome.code, lost)
             await asyncio.sleep(plan.delay_s)
@@ -84,13 +116,18 @@ class Sandbox:
             if outcome.then is not None:
                 outcome.then()
         finally:
-            self._in_flight.end()
+            self._end(exchange)
 
     def _answer(self, call: Call, outcome: Outcome, exchange: Exchange) -> None:
         event = self._record(call, outcome.response.status, outcome.code)
         _write(exchange, outcome, event)
         if outcome.then is not None:
             outcome.then()
+
+    def _end(self, exchange: Exchange) -> None:
+        self._in_flight.end()
+        if exchange.request.upload is not None:
+            exchange.request.upload.abandon()
 
     def _record(self, call: Call, status: int, code: str, lost: bool = False) -> Event:
         request = call.request
@@ -119,15 +156,28 @@ def build_sandbox(
     get: Get,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     now: Callable[[], float] = time.monotonic,
+    *,
+    fetch: Fetch,
+    url: str,
+    folder: Path,
     tokens_path: Path | None = None,
 ) -> Sandbox:
-    """The sandbox over these accounts; `post` and `get` reach the router, tokens are kept at `tokens_path`."""
+    """The sandbox over these accounts, to be found at `url`; `post` and `get` reach the router, `fetch` its files.
+
+    Tokens are kept at `tokens_path`, files in `folder` until the end.
+    """
     log, faults, limiters, conversations = EventLog(), Faults(now), Limiters(), Conversations()
+    files, library, templates = Files(folder), MediaLibrary(now), Templates()
     sender = WebhookSender(post, log, faults, sleep)
     statuses = StatusFeed(sender, faults, meta_app.secret_of)
-    graph = GraphApi(accounts, conversations, limiters, statuses, now)
-    genesys = GenesysCloud(accounts, conversations, limiters, faults, sender.send_soon, Tokens(tokens_path, now), now)
-    senders = Senders(sender, conversations, limiters, faults, meta_app)
+    graph_media = GraphMedia(accounts, library, url)
+    graph = GraphApi(accounts, conversations, limiters, statuses, graph_media, templates, now)
+    inbound_files, attachments = InboundFiles(fetch, log, sender.send_soon), Attachments(files, url)
+    genesys = GenesysCloud(
+        accounts, conversations, limiters, faults, inbound_files, attachments, Tokens(tokens_path, now), now
+    )
+    customers = Customers(conversations, limiters, meta_app, files, library, graph_media)
+    senders = Senders(sender, conversations, faults, customers, Agents(conversations, attachments))
     parts = Parts(
         accounts,
         conversations,
@@ -141,11 +191,18 @@ def build_sandbox(
         meta_app,
         get,
         InFlight(),
+        statuses,
+        files,
+        library,
+        attachments,
+        templates,
     )
 
     async def close() -> None:
         await statuses.close()
+        await inbound_files.close()
         await sender.close()
+        files.close()
 
     return Sandbox(parts, close)
 
@@ -159,6 +216,11 @@ def _outcome(cloud: SimulatedCloud, call: Call, plan: Plan) -> Outcome:
     outcome = cloud.answer(call)
     if plan.garbage is not None and outcome.response.status < 300:
         outcome.response = Response(plan.garbage, GARBAGE, b"text/html")
+    response = outcome.response
+    if response.stream is not None and plan.bytes_per_s is not None:
+        response.stream = slowed(response.stream, plan.bytes_per_s)
+    if response.stream is not None and plan.cut_body:
+        response.stream = cut_off(response.stream)
     return outcome
 
 

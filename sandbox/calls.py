@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -34,10 +34,11 @@ class Call:
 
 @dataclass(slots=True, eq=False)
 class Outcome:
-    """The answer to a call; `then` is what the cloud does because it accepted it."""
+    """The answer to a call; `then` is what the cloud does because it accepted it, `before` even before it says so."""
 
     response: Response
     code: str = ""
+    before: Callable[[], Awaitable[None]] | None = None
     then: Callable[[], None] | None = None
 
 

@@ -1,94 +1,57 @@
-"""The control and observation API under /sandbox/: accounts, sending, the log, the faults."""
+"""The control API under /sandbox/. Bodies and answers are JSON; what is asked of an unknown tenant is answered 404.
+
+POST /sandbox/accounts    one account or a list of them: see `sandbox.accounts.Account`
+POST /sandbox/send        {"as": "customer"|"agent", "tenantId", "customer"?, "name"?, "kind"?, "text"?, "content"?, …}:
+                          kinds of customers in `sandbox.kinds`, of agents in `sandbox.agent_kinds`, files in
+                          `sandbox.given_files`, all members in `sandbox.orders.SendOrder`
+POST /sandbox/files       {"tenantId", …AgentFile}: a file that Genesys Cloud keeps -> {"url", "sha256", "size"}
+POST /sandbox/statuses    {"tenantId", "id", "status", "code"?, "customer"?, "callbackData"?}: one status of any message
+POST /sandbox/media       {"tenantId"?, "mediaId"?, "expire"?: "links"|"media", "linkLifetimeS"?}: end them -> {"ended"}
+POST /sandbox/templates   {"tenantId", "only"?, "templates": [{"name", "languages", "header"?, "body"?, "buttons"?}]}
+POST /sandbox/handshake   {"tenantId"}: verify the router's webhook as Meta does
+POST /sandbox/faults      switches and their scope: `sandbox.faults.Switches`; or clear, expire_tokens, revoke_tokens
+POST /sandbox/reset       forget events, conversations, files and use of limits
+GET  /sandbox/…           health, accounts, faults, and what `sandbox.observation` shows
+"""
 
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any
 
 from pydantic import ValidationError
 
-from sandbox.accounts import Account, Accounts, Taken
-from sandbox.conversations import Conversations
-from sandbox.events import Event, EventLog
-from sandbox.faults import Faults, Switches
-from sandbox.genesys import GenesysCloud
-from sandbox.graph import GraphApi
+from sandbox.accounts import Account, Taken
+from sandbox.faults import Switches
+from sandbox.file_control import FileControl
 from sandbox.http import Request, Response, json_response
-from sandbox.limits import Limiters
-from sandbox.meta_app import MetaApp
-from sandbox.senders import Senders, SendOrder
+from sandbox.kinds import BadContent
+from sandbox.observation import Observation
+from sandbox.orders import SendOrder, StatusOrder
+from sandbox.parts import NoSuchTenant, Parts
+from sandbox.requests import BadRequest, json_body, json_object
+from sandbox.senders import shown_attempt
 from sandbox.statuses import whatsapp_path
-from sandbox.webhooks import Get, WebhookSender
-
-LONGEST_WAIT_MS = 60_000
-EVENTS_AT_ONCE = 10_000
-EVENT_FILTERS = ("kind", "side", "direction", "conversation", "tenantId")
+from sandbox.templates import TenantTemplates
 
 ROUTES_HELP = {
     "GET /sandbox/health": "is it up",
     "GET, POST /sandbox/accounts": "the accounts both clouds know",
-    "POST /sandbox/send": "write as a customer or as an agent",
+    "POST /sandbox/send": "write as a customer or as an agent, any kind of message",
+    "POST /sandbox/files": "put a file at a download URL of Genesys Cloud",
+    "POST /sandbox/statuses": "one status of any message",
+    "POST /sandbox/media": "end media, or the links to them",
+    "POST /sandbox/templates": "the templates that a tenant has",
     "POST /sandbox/handshake": "verify the router's webhook as Meta does",
     "GET /sandbox/events": "what arrived and left: since, id, kind, conversation, wait (ms), bodies",
     "GET /sandbox/records": "the same as compact JSON lines: since, kind",
     "GET /sandbox/stats": "counters",
-    "GET /sandbox/conversations?tenantId=": "what the phone and the desktop show",
+    "GET /sandbox/conversations?tenantId=": "what the phone and the desktop show: customer",
     "GET, POST /sandbox/faults": "fault switches",
-    "POST /sandbox/reset": "forget events, conversations and use of limits",
+    "POST /sandbox/reset": "forget events, conversations, files and use of limits",
     "/graph/v25.0/…": "the simulated Graph API",
     "/genesys/login/…, /genesys/api/…": "the simulated Genesys Cloud",
 }
-
-
-class BadRequest(Exception):
-    """The control request cannot be understood; `details` say why."""
-
-    def __init__(self, error: str, details: Any = None) -> None:
-        super().__init__(error, details)
-        self.error = error
-        self.details = details
-
-
-class NoSuchTenant(Exception):
-    """No account of this tenant is registered."""
-
-
-@dataclass(slots=True)
-class InFlight:
-    """Calls of the router under way."""
-
-    now: int = 0
-    most: int = 0
-
-    def begin(self) -> None:
-        """A call has come."""
-        self.now += 1
-        self.most = max(self.most, self.now)
-
-    def end(self) -> None:
-        """A call was answered."""
-        self.now -= 1
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What the control API observes and turns."""
-
-    accounts: Accounts
-    conversations: Conversations
-    limiters: Limiters
-    faults: Faults
-    log: EventLog
-    graph: GraphApi
-    genesys: GenesysCloud
-    sender: WebhookSender
-    senders: Senders
-    meta_app: MetaApp
-    get: Get
-    in_flight: InFlight
 
 
 class Control:
@@ -96,18 +59,22 @@ class Control:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._started = time.time()
+        seen, files = Observation(parts), FileControl(parts)
         self._routes: dict[tuple[str, str], Callable[[Request], Awaitable[Response]]] = {
             ("GET", "/"): self._index,
             ("GET", "/sandbox/health"): self._health,
             ("GET", "/sandbox/accounts"): self._list_accounts,
             ("POST", "/sandbox/accounts"): self._put_accounts,
             ("POST", "/sandbox/send"): self._send,
+            ("POST", "/sandbox/files"): files.put,
+            ("POST", "/sandbox/media"): files.end_media,
+            ("POST", "/sandbox/statuses"): self._report,
+            ("POST", "/sandbox/templates"): self._put_templates,
             ("POST", "/sandbox/handshake"): self._handshake,
-            ("GET", "/sandbox/events"): self._events,
-            ("GET", "/sandbox/records"): self._records,
-            ("GET", "/sandbox/stats"): self._stats,
-            ("GET", "/sandbox/conversations"): self._list_conversations,
+            ("GET", "/sandbox/events"): seen.events,
+            ("GET", "/sandbox/records"): seen.records,
+            ("GET", "/sandbox/stats"): seen.stats,
+            ("GET", "/sandbox/conversations"): seen.conversations,
             ("GET", "/sandbox/faults"): self._show_faults,
             ("POST", "/sandbox/faults"): self._set_faults,
             ("POST", "/sandbox/reset"): self._reset,
@@ -124,6 +91,8 @@ class Control:
             return json_response(404, {"error": f"No account of tenant {unknown} is registered"})
         except BadRequest as bad:
             return json_response(400, {"error": bad.error, "details": bad.details})
+        except BadContent as bad_content:
+            return json_response(400, {"error": str(bad_content)})
         except ValidationError as bad:
             details = [{"field": ".".join(map(str, each["loc"])), "error": each["msg"]} for each in bad.errors()]
             return json_response(400, {"error": "Invalid body", "details": details})
@@ -146,7 +115,7 @@ class Control:
         return json_response(200, {"accounts": accounts})
 
     async def _put_accounts(self, request: Request) -> Response:
-        data = _json(request)
+        data = json_body(request)
         accounts = [Account.model_validate(each) for each in (data if isinstance(data, list) else [data])]
         try:
             new = self._parts.accounts.put(*accounts)
@@ -155,13 +124,26 @@ class Control:
         return json_response(201 if new else 200, {"tenants": [each.tenant_id for each in accounts], "new": new})
 
     async def _send(self, request: Request) -> Response:
-        order = SendOrder.model_validate(_json(request))
-        account = self._account(order.tenantId)
+        order = SendOrder.model_validate(json_body(request))
+        account = self._parts.account(order.tenantId)
         since = self._parts.log.last_seq
         return json_response(200, {**await self._parts.senders.send(account, order), "since": since})
 
+    async def _report(self, request: Request) -> Response:
+        order = StatusOrder.model_validate(json_body(request))
+        account = self._parts.account(order.tenantId)
+        sent = order.sent(account, self._parts.conversations)
+        attempt = await self._parts.statuses.report_one(sent, order.status, order.code)
+        return json_response(200, shown_attempt(attempt))
+
+    async def _put_templates(self, request: Request) -> Response:
+        given = TenantTemplates.model_validate(json_body(request))
+        self._parts.account(given.tenantId)
+        self._parts.templates.put(given)
+        return json_response(200, given.model_dump())
+
     async def _handshake(self, request: Request) -> Response:
-        account = self._account(str(_object(_json(request)).get("tenantId", "")))
+        account = self._parts.account(str(json_object(request).get("tenantId", "")))
         challenge = str(secrets.randbelow(10**10))
         query = {
             "hub.mode": "subscribe",
@@ -171,53 +153,11 @@ class Control:
         status, text = await self._parts.get(whatsapp_path(account), query)
         return json_response(200, {"verified": status == 200 and text == challenge, "status": status})
 
-    async def _events(self, request: Request) -> Response:
-        since = _number(request, "since", 0)
-        deadline = time.monotonic() + min(_number(request, "wait", 0), LONGEST_WAIT_MS) / 1000
-        wanted = _filter(request)
-        log = self._parts.log
-        seen = since
-        while not any(True for _ in log.since(seen, wanted)):
-            seen = max(seen, log.last_seq)
-            left = deadline - time.monotonic()
-            if left <= 0 or not await log.wait(left):
-                break
-        bodies = request.query("bodies") in ("1", "true")
-        found = [event.as_json(bodies) for event in log.since(since, wanted)][:EVENTS_AT_ONCE]
-        return json_response(
-            200, {"events": found, "lastSeq": found[-1]["seq"] if found else log.last_seq, "firstSeq": log.first_seq}
-        )
-
-    async def _records(self, request: Request) -> Response:
-        lines = [event.as_record() for event in self._parts.log.since(_number(request, "since", 0), _filter(request))]
-        return Response(200, b"\n".join([*lines, b""]), b"application/x-ndjson")
-
-    async def _stats(self, request: Request) -> Response:
-        parts = self._parts
-        return json_response(
-            200,
-            {
-                "startedAt": round(self._started * 1000, 3),
-                "counts": dict(sorted(parts.log.counts.items())),
-                "lastSeq": parts.log.last_seq,
-                "firstSeq": parts.log.first_seq,
-                "inFlight": parts.in_flight.now,
-                "maxInFlight": parts.in_flight.most,
-                "webhooksPending": parts.sender.pending,
-                "tokensLive": parts.genesys.live_tokens,
-            },
-        )
-
-    async def _list_conversations(self, request: Request) -> Response:
-        account = self._account(request.query("tenantId"))
-        found = self._parts.conversations.of_tenant(account.tenant_id)
-        return json_response(200, {"conversations": [each.as_json() for each in found]})
-
     async def _show_faults(self, request: Request) -> Response:
         return json_response(200, {"faults": self._parts.faults.shown()})
 
     async def _set_faults(self, request: Request) -> Response:
-        data = dict(_object(_json(request)))
+        data = dict(json_object(request))
         clear, expire = data.pop("clear", False), data.pop("expire_tokens", False)
         revoke = data.pop("revoke_tokens", False)
         switches = Switches.model_validate(data)
@@ -241,42 +181,8 @@ class Control:
         parts = self._parts
         parts.log.clear()
         parts.conversations.clear()
+        parts.library.expire(None)
+        parts.attachments.clear()
         parts.limiters.clear()
         parts.in_flight.most = parts.in_flight.now
         return json_response(200, {"lastSeq": parts.log.last_seq})
-
-    def _account(self, tenant_id: str) -> Account:
-        account = self._parts.accounts.by_tenant.get(tenant_id)
-        if account is None:
-            raise NoSuchTenant(tenant_id)
-        return account
-
-
-def _filter(request: Request) -> Callable[[Event], bool] | None:
-    id = request.query("id")
-    given = [(name.removesuffix("Id"), request.query(name)) for name in EVENT_FILTERS if request.query(name)]
-    if not id and not given:
-        return None
-    return lambda event: (
-        (not id or id in (event.id, event.ref)) and all(getattr(event, name) == value for name, value in given)
-    )
-
-
-def _json(request: Request) -> Any:
-    try:
-        return request.json()
-    except ValueError:
-        raise BadRequest("The body is not JSON") from None
-
-
-def _object(data: Any) -> dict[str, Any]:
-    if not isinstance(data, dict):
-        raise BadRequest("The body is not a JSON object")
-    return data
-
-
-def _number(request: Request, name: str, default: int) -> int:
-    try:
-        return int(request.query(name, str(default)))
-    except ValueError:
-        raise BadRequest(f"{name} is not a number") from None

@@ -10,9 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import orjson
+
 from sandbox.accounts import Account
 
 MESSAGES_KEPT = 200
+BODIES_KEPT = 5_000
 CONVERSATIONS_KEPT = 50_000
 MESSAGES_FOUND_BY_ID = 100_000
 WINDOW_S = 24 * 3600
@@ -23,22 +26,34 @@ Author = Literal["customer", "agent"]
 
 @dataclass(slots=True, eq=False)
 class Message:
-    """A message as one side shows it; `state` is its tick."""
+    """A message as one side shows it; `state` is its tick, `body` the JSON in which it came or went."""
 
     id: str
     author: Author
     text: str
     at: float
     state: str
+    kind: str = "text"
+    body: bytes | None = None
+    files: list[dict[str, Any]] | None = None
+    receipts: list[dict[str, Any]] | None = None
+    read_marks: int = 0
+    typing_marks: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """The message as the observation API shows it."""
         return {
             "id": self.id,
             "author": self.author,
+            "kind": self.kind,
             "text": self.text,
             "at": round(self.at * 1000, 3),
             "state": self.state,
+            "body": None if self.body is None else orjson.loads(self.body),
+            "files": self.files or [],
+            "receipts": self.receipts or [],
+            "readMarks": self.read_marks,
+            "typingMarks": self.typing_marks,
         }
 
 
@@ -55,6 +70,7 @@ class Conversation:
     name: str
     genesys_id: str
     window_from: float | None = None  # time of the customer's latest message, Unix seconds
+    genesys_customer: dict[str, Any] | None = None  # `from` of the last message that came to the desktop
     phone: deque[Message] = field(default_factory=_messages)
     desktop: deque[Message] = field(default_factory=_messages)
 
@@ -84,6 +100,8 @@ class Conversations:
     def __init__(self) -> None:
         self._all: OrderedDict[tuple[str, str], Conversation] = OrderedDict()
         self._messages: OrderedDict[str, Message] = OrderedDict()
+        self._bodies: deque[Message] = deque()
+        self._aliases: dict[tuple[str, str], str] = {}
 
     def find(self, tenant_id: str, customer: str) -> Conversation | None:
         """The customer's conversation, if there is one."""
@@ -102,12 +120,33 @@ class Conversations:
             conversation.name = name
         return conversation
 
+    def introduce(self, account: Account, user_id: str, customer: str) -> None:
+        """Let what is sent to a user id appear on the phone of this customer."""
+        self._aliases[account.tenant_id, user_id] = customer
+
+    def known_as(self, account: Account, recipient: str) -> str:
+        """The customer on whose phone a message to this recipient appears."""
+        return self._aliases.get((account.tenant_id, recipient), recipient)
+
     def show(
-        self, side: deque[Message], id: str, author: Author, text: str, state: str, at: float | None = None
+        self,
+        side: deque[Message],
+        id: str,
+        author: Author,
+        text: str,
+        state: str,
+        at: float | None = None,
+        *,
+        kind: str = "text",
+        body: bytes | None = None,
     ) -> Message:
         """Put a message on one side's screen."""
-        message = Message(id, author, text, time.time() if at is None else at, state)
+        message = Message(id, author, text, time.time() if at is None else at, state, kind, body)
         side.append(message)
+        if body is not None:
+            self._bodies.append(message)
+            if len(self._bodies) > BODIES_KEPT:
+                self._bodies.popleft().body = None
         self._messages[id] = message
         if len(self._messages) > MESSAGES_FOUND_BY_ID:
             self._messages.popitem(last=False)
@@ -125,6 +164,8 @@ class Conversations:
         """Forget everything."""
         self._all.clear()
         self._messages.clear()
+        self._bodies.clear()
+        self._aliases.clear()
 
 
 def customer_key(customer: str) -> str:

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sandbox.events import Cloud
 
-Statuses = Literal["on", "off", "read", "failed"]
+Statuses = Literal["on", "off", "read", "played", "failed"]
+State = Literal["sent", "delivered", "read", "played", "failed", "deleted"]
 SCOPE = ("cloud", "tenantId", "kind")
 
 
@@ -36,10 +37,15 @@ class Switches(BaseModel):
     lost_answer_rate: float | None = Field(None, ge=0, le=1)  # accepted, then closed without an answer
     hang: bool | None = None  # never answered, nothing done
     garbage: Literal[200, 500] | None = None  # not JSON; with 200 the call was accepted
+    cut_body: bool | None = None  # a file that is downloaded breaks off in the middle
+    bytes_per_s: int | None = Field(None, ge=1)  # how fast a file comes
     token_ttl_s: int | None = Field(None, ge=1)
     statuses: Statuses | None = None
     status_code: int | None = None  # the error of `statuses: failed`
     status_order: Literal["usual", "reverse"] | None = None
+    status_sequence: list[State] | None = None  # instead of `statuses`: any order, any repeats
+    status_early: bool | None = None  # statuses reach the router before the send is answered
+    status_callback_data: bool | None = None  # false: without biz_opaque_callback_data
     duplicate_webhooks: bool | None = None
     disordered_webhooks: bool | None = None
     agent_receipts: bool | None = None
@@ -84,6 +90,8 @@ class Plan:
     lose: bool = False
     hang: bool = False
     garbage: int | None = None
+    cut_body: bool = False
+    bytes_per_s: int | None = None
 
 
 class Faults:
@@ -164,6 +172,10 @@ class Faults:
             plan.hang = switches.hang
         if switches.garbage is not None:
             plan.garbage = switches.garbage
+        if switches.cut_body is not None:
+            plan.cut_body = switches.cut_body
+        if switches.bytes_per_s is not None:
+            plan.bytes_per_s = switches.bytes_per_s
 
 
 def _scope(switches: Switches) -> tuple[str | None, str | None, str | None]:

@@ -2,52 +2,28 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import math
 import re
-import secrets
 import time
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qs
 
 from sandbox.accounts import Account, Accounts
+from sandbox.attachments import PREFIX, Attachments
 from sandbox.calls import Call, Outcome, as_dict, as_text
 from sandbox.conversations import Conversations
 from sandbox.faults import Faults
+from sandbox.fetches import Arrived, InboundFiles
+from sandbox.genesys_errors import ERRORS, error_outcome, error_response, ok_response
+from sandbox.genesys_login import TOKEN_PATH, basic_credentials, issue_token
 from sandbox.genesys_rules import CHECKS, BadBody
-from sandbox.http import Headers, Request, Response, json_response
+from sandbox.http import Request, Response
 from sandbox.limits import Limiters
-from sandbox.payloads import correlation_id, genesys_id, published_receipt, sign_genesys
+from sandbox.payloads import genesys_id
 from sandbox.tokens import Tokens
-from sandbox.webhooks import Item, Webhook
 
-TOKEN_PATH = "/genesys/login/oauth/token"
-INBOUND = re.compile(r"^/genesys/api/api/v2/conversations/messages/([^/]+)/inbound/open/(message|receipt|event)$")
-TOKEN_TTL_S = 86_399
-WEBHOOK_PATH = "/webhook/genesys"
-
-# status: (code, message)
-ERRORS: dict[int, tuple[str, str]] = {
-    400: ("bad.request", "The request could not be understood by the server due to malformed syntax."),
-    401: ("bad.credentials", "Invalid login credentials."),
-    403: (
-        "missing.permissions",
-        "Unable to perform the requested action. You are missing the following permission(s): "
-        "conversation:message:receive",
-    ),
-    404: ("not.found", "The requested resource was not found."),
-    408: ("request.timeout", "The client did not produce a request within the server timeout limit."),
-    409: ("conflict", "The request conflicts with the current state of the resource."),
-    413: ("request.entity.too.large", "The request is over the size limit."),
-    415: ("unsupported.media.type", "Unsupported Media Type - Unsupported or incorrect media type"),
-    429: ("too.many.requests", "Rate limit exceeded the maximum. Retry the request in [{retry_after}] seconds"),
-    500: ("internal.server.error", "The server encountered an unexpected condition."),
-    502: ("bad.gateway", "Bad Gateway"),
-    503: ("service.unavailable", "Service Unavailable"),
-    504: ("authentication.request.timeout", "Authentication service timed out"),
-}
+INBOUND = re.compile(
+    r"^/genesys/api/api/v2/conversations/messages/([^/]+)/inbound/open/(message|receipt|event|structured/response)$"
+)
 RETRY_AFTER_S = 5
 
 
@@ -60,7 +36,8 @@ class GenesysCloud:
         conversations: Conversations,
         limiters: Limiters,
         faults: Faults,
-        post: Callable[[Webhook], None],
+        inbound_files: InboundFiles,
+        attachments: Attachments,
         tokens: Tokens,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -68,7 +45,8 @@ class GenesysCloud:
         self._conversations = conversations
         self._limiters = limiters
         self._faults = faults
-        self._post = post
+        self._inbound_files = inbound_files
+        self._attachments = attachments
         self._now = now
         self._tokens = tokens
 
@@ -87,12 +65,14 @@ class GenesysCloud:
     def understand(self, request: Request) -> Call:
         """What the request is about; never fails."""
         if request.path == TOKEN_PATH:
-            client, _ = _basic(request)
+            client, _ = basic_credentials(request)
             return Call(request, "genesys", "token", client, self._accounts.by_client.get(client), id=client)
+        if request.path.startswith(PREFIX):
+            return self._understand_download(request)
         found = INBOUND.match(request.path)
         if found is None or request.method != "POST":
             return Call(request, "genesys", "genesys_other", request.path)
-        integration, what = found.groups()
+        integration, what = found[1], found[2].rpartition("/")[2]
         try:
             body = request.json()
         except ValueError:
@@ -109,18 +89,33 @@ class GenesysCloud:
             body,
             id=as_text(shown.get("id")) if what == "receipt" else as_text(channel.get("messageId")),
             conversation=f"{integration}|{person}",
-            text=as_text(shown.get("status")) if what == "receipt" else as_text(shown.get("text")),
+            text=_text_of(what, shown),
+        )
+
+    def _understand_download(self, request: Request) -> Call:
+        kept = self._attachments.find(request.path)
+        if kept is None:
+            return Call(request, "genesys", "genesys_download", request.path)
+        return Call(
+            request,
+            "genesys",
+            "genesys_download",
+            kept.account.genesys.integration_id,
+            kept.account,
+            id=kept.key,
+            ref=kept.content.sha256,
+            text="with bearer" if request.bearer() else "without bearer",
         )
 
     def answer(self, call: Call) -> Outcome:
         """The true answer, with all its effects but the webhooks."""
         if call.kind == "token":
-            return self._issue_token(call)
+            return issue_token(call, self._accounts, self._tokens, self._faults)
         client = self._tokens.client_of(call.request.bearer())
-        if client is None:
-            return self._refuse(call, 401)
-        caller = self._accounts.by_client.get(client)
-        if caller is None:
+        caller = self._accounts.by_client.get(client) if client is not None else None
+        if call.kind == "genesys_download":
+            return self._attachments.download(call, caller)
+        if client is None or caller is None:
             return self._refuse(call, 401)
         wait = self._limiters.genesys_client(client, caller.limits.genesys_requests_per_minute).take(self._now())
         if wait > 0:
@@ -135,30 +130,13 @@ class GenesysCloud:
         """An answer with this status in Genesys Cloud's own error shape."""
         if retry_after_s is None and status == 429:
             retry_after_s = RETRY_AFTER_S
-        return _error(status, retry_after_s=retry_after_s)
-
-    def _issue_token(self, call: Call) -> Outcome:
-        request = call.request
-        client, secret = _basic(request)
-        form = parse_qs(request.body.decode("utf-8", "replace"))
-        account = self._accounts.by_client.get(client)
-        if request.method != "POST":
-            return Outcome(_error(404), "not.found")
-        if form.get("grant_type") != ["client_credentials"]:
-            return _oauth_refusal(400, "unsupported_grant_type", "grant_type must be client_credentials")
-        if account is None:
-            return _oauth_refusal(400, "invalid_client", "client not found: invalid client_id")
-        if not secrets.compare_digest(secret.encode(), account.genesys.client_secret.encode()):
-            return _oauth_refusal(401, "invalid_client", "authentication failed")
-        ttl: int = self._faults.switch("token_ttl_s", "genesys", account.tenant_id, "token") or TOKEN_TTL_S
-        token = self._tokens.issue(client, ttl)
-        return Outcome(json_response(200, {"access_token": token, "token_type": "bearer", "expires_in": ttl}))
+        return error_response(status, retry_after_s=retry_after_s)
 
     def _refuse(self, call: Call, status: int) -> Outcome:
         if status == 401 and not call.request.bearer():
             message = "No authentication bearer token specified in authorization header."
-            return Outcome(_error(401, message, "authentication.required"), "authentication.required")
-        return Outcome(_error(status), ERRORS[status][0])
+            return Outcome(error_response(401, message, "authentication.required"), "authentication.required")
+        return error_outcome(status)
 
     def _accept(self, call: Call, account: Account) -> Outcome:
         what = call.kind.removeprefix("genesys_")
@@ -166,22 +144,37 @@ class GenesysCloud:
             if call.body is None:
                 raise BadBody("JSON validation failed: body is not valid JSON")
             CHECKS[what](call.body)
+            if what == "response" and self._conversations.message(call.body["originatingMessageId"]) is None:
+                raise BadBody("originatingMessageId names no message", "originatingMessageId")
         except BadBody as bad:
             details = [{"errorCode": "bad.request", "fieldName": bad.field}] if bad.field else []
-            return Outcome(_error(400, bad.message, details=details), "bad.request")
+            return Outcome(error_response(400, bad.message, details=details), "bad.request")
         if what == "message":
             return self._take_message(call, account)
+        if what == "response":
+            return self._take_response(call, account)
         if what == "receipt":
             return self._take_receipt(call, account)
-        return Outcome(_ok({"id": genesys_id(), "channel": _echo(call, account), "type": "Event"}))
+        return Outcome(ok_response({"id": genesys_id(), "channel": _echo(call, account), "type": "Event"}))
 
     def _take_message(self, call: Call, account: Account) -> Outcome:
         body = call.body
         person = body["channel"]["from"]
         conversation = self._conversations.find_or_make(account, person["id"], person.get("nickname") or "")
         call.ref = genesys_id()
+        conversation.genesys_customer = {name: person[name] for name in ("id", "idType")}
+        files = [dict(each["attachment"]) for each in body.get("content") or []]
         # a repeated channel.messageId is shown a second time: nothing promises otherwise
-        self._conversations.show(conversation.desktop, call.ref, "customer", call.text, "arrived")
+        message = self._conversations.show(
+            conversation.desktop,
+            call.ref,
+            "customer",
+            call.text,
+            "arrived",
+            kind="attachments" if files else "text",
+            body=call.request.body,
+        )
+        message.files = files or None
         answer = {"id": call.ref, "channel": _echo(call, account), "type": "Text", "text": call.text}
         if not body.get("text"):
             del answer["text"]
@@ -190,17 +183,33 @@ class GenesysCloud:
                 answer[name] = body[name]
         if call.request.query("prefetchConversationId") == "true":
             answer["conversationId"] = conversation.genesys_id
-        then = None
-        if self._faults.switch("agent_receipts", "genesys", account.tenant_id, call.kind):
-            then = self._publisher(account, person, call)
-        return Outcome(_ok(answer), then=then)
+        publish = bool(self._faults.switch("agent_receipts", "genesys", account.tenant_id, call.kind))
+        if not files and not publish:
+            return Outcome(ok_response(answer))
+        arrived = Arrived(account, person, call.ref, call.id, call.conversation, files, publish)
+        return Outcome(ok_response(answer), then=lambda: self._inbound_files.take(arrived))
 
-    def _publisher(self, account: Account, person: dict[str, Any], call: Call) -> Callable[[], None]:
-        receipt = published_receipt(account, person, call.ref, call.id)
-        signature = sign_genesys(account.genesys.webhook_secret, receipt)
-        item = Item(call.ref, call.conversation, "Published")
-        webhook = Webhook("genesys", "genesys_published", account.tenant_id, WEBHOOK_PATH, receipt, signature, (item,))
-        return lambda: self._post(webhook)
+    def _take_response(self, call: Call, account: Account) -> Outcome:
+        body = call.body
+        conversation = self._conversations.find_or_make(account, body["channel"]["from"]["id"])
+        call.ref = genesys_id()
+        self._conversations.show(
+            conversation.desktop,
+            call.ref,
+            "customer",
+            call.text,
+            "arrived",
+            kind="structured_response",
+            body=call.request.body,
+        )
+        answer = {
+            "id": call.ref,
+            "channel": _echo(call, account),
+            "type": "Structured",
+            "text": call.text,
+            "content": [{"contentType": "ButtonResponse", "buttonResponse": body["buttonResponse"]}],
+        }
+        return Outcome(ok_response(answer))
 
     def _take_receipt(self, call: Call, account: Account) -> Outcome:
         body = call.body
@@ -216,9 +225,20 @@ class GenesysCloud:
         if message is None:
             answer["status"] = "Failed"
             answer["reasons"] = [{"code": "UnknownMessage", "message": "The message does not exist"}]
-            return Outcome(_ok(answer), "unknown.message")
+            return Outcome(ok_response(answer), "unknown.message")
         message.state = body["status"].lower()
-        return Outcome(_ok(answer))
+        message.receipts = [*(message.receipts or []), {name: body.get(name) for name in ("status", "reasons")}]
+        return Outcome(ok_response(answer))
+
+
+def _text_of(what: str, body: dict[str, Any]) -> str:
+    match what:
+        case "receipt":
+            return as_text(body.get("status"))
+        case "response":
+            return as_text(as_dict(body.get("buttonResponse")).get("text"))
+        case _:
+            return as_text(body.get("text"))
 
 
 def _echo(call: Call, account: Account) -> dict[str, Any]:
@@ -229,51 +249,3 @@ def _echo(call: Call, account: Account) -> dict[str, Any]:
     if "to" not in given:
         channel["to"] = {"id": integration}
     return channel
-
-
-def _ok(answer: dict[str, Any]) -> Response:
-    return json_response(200, answer, _correlation())
-
-
-def _correlation() -> Headers:
-    return ((b"inin-correlation-id", correlation_id().encode()),)
-
-
-def _error(
-    status: int,
-    message: str | None = None,
-    code: str | None = None,
-    details: list[dict[str, str]] | None = None,
-    retry_after_s: float | None = None,
-) -> Response:
-    usual_code, usual_message = ERRORS.get(status, ERRORS[500] if status >= 500 else ERRORS[400])
-    headers = _correlation()
-    if retry_after_s is not None:
-        seconds = math.ceil(retry_after_s)
-        headers = (*headers, (b"retry-after", b"%d" % seconds))
-        usual_message = usual_message.replace("{retry_after}", str(seconds))
-    body = {
-        "message": message or usual_message,
-        "code": code or usual_code,
-        "status": status,
-        "messageParams": {},
-        "contextId": correlation_id(),
-        "details": details or [],
-        "errors": [],
-    }
-    return json_response(status, body, headers)
-
-
-def _oauth_refusal(status: int, error: str, why: str) -> Outcome:
-    return Outcome(json_response(status, {"error": error, "description": why, "error_description": why}), error)
-
-
-def _basic(request: Request) -> tuple[str, str]:
-    scheme, _, encoded = request.header(b"authorization").partition(" ")
-    if scheme.lower() != "basic":
-        return "", ""
-    try:
-        client, _, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
-        return "", ""
-    return client, secret

@@ -7,6 +7,7 @@ from typing import Any
 
 ID_TYPES = ("Email", "Phone", "Opaque")
 MEDIA_TYPES = ("Image", "Video", "Audio", "File", "Link")
+RESPONSE_TYPES = ("Button", "QuickReply", "DatePicker")
 SUB_TYPES = ("None", "GoogleBusinessProfile", "RoadsideAssistance", "YouTube")
 RECEIPT_STATUSES = ("Sent", "Delivered", "Failed", "Published", "Removed")
 REASON_CODES = (
@@ -85,7 +86,23 @@ def check_event(body: Any) -> None:
         _one_of(event, "eventType", f"body.events[{number}]", ("Typing",))
 
 
-CHECKS = {"message": check_message, "receipt": check_receipt, "event": check_event}
+def check_response(body: Any) -> None:
+    """Raise BadBody unless this is an OpenInboundStructuredResponseMessage."""
+    channel = _channel(body)
+    _person(channel, "from")
+    _string(channel, "messageId", "body.channel", optional=True)
+    if channel.get("metadata") is not None:
+        _channel_metadata(_object(channel, "metadata", "body.channel"))
+    response = _object(body, "buttonResponse", "body")
+    _one_of(response, "type", "body.buttonResponse", RESPONSE_TYPES)
+    for name in ("text", "payload"):
+        if not _string(response, name, "body.buttonResponse"):
+            raise BadBody(f"JSON validation failed: body.buttonResponse.{name} should not be empty", name)
+    _string(response, "id", "body.buttonResponse", optional=True)
+    _string(body, "originatingMessageId", "body")
+
+
+CHECKS = {"message": check_message, "receipt": check_receipt, "event": check_event, "response": check_response}
 
 
 def _channel(body: Any) -> dict[str, Any]:
@@ -128,6 +145,15 @@ def _attachment(element: Any, where: str) -> None:
     _string(attachment, "mime", inside)
     for name in ("id", "text", "sha256", "filename"):
         _string(attachment, name, inside, optional=True)
+    if attachment.get("thumbnail") is not None:
+        _thumbnail(_object(attachment, "thumbnail", inside), f"{inside}.thumbnail")
+
+
+def _thumbnail(thumbnail: dict[str, Any], where: str) -> None:
+    for name in ("url", "mime", "sha256"):
+        _string(thumbnail, name, where, optional=True)
+    if not isinstance(thumbnail.get("contentSizeBytes", 0), int):
+        raise _wrong(f"{where}.contentSizeBytes", "integer")
 
 
 def _strings(mapping: dict[str, Any], where: str) -> None:

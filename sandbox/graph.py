@@ -12,19 +12,22 @@ from sandbox.accounts import Account, Accounts
 from sandbox.calls import Call, Outcome, as_dict, as_text
 from sandbox.conversations import Conversations, customer_key
 from sandbox.graph_errors import BY_STATUS, Refused, bad_token, error_response
+from sandbox.graph_media import GraphMedia
 from sandbox.graph_rules import check_message, check_read_mark, is_read_mark
 from sandbox.http import Request, Response, json_response
 from sandbox.limits import Limiters
 from sandbox.payloads import outbound_wamid
 from sandbox.statuses import SentMessage, StatusFeed
+from sandbox.templates import Templates
 
 MESSAGES = re.compile(r"^/graph/v[0-9]+\.[0-9]+/([^/]+)/messages$")
 OBJECT = re.compile(r"^/graph/v[0-9]+\.[0-9]+/([^/]+)(?:/media)?$")
+ABOUT_MEDIA = ("graph_media", "graph_delete")
 SUPPORTED = "/graph/v25.0/"
 
 
 class GraphApi:
-    """Meta's side of the Send API."""
+    """Meta's side of the Send API and of media."""
 
     def __init__(
         self,
@@ -32,12 +35,16 @@ class GraphApi:
         conversations: Conversations,
         limiters: Limiters,
         statuses: StatusFeed,
+        media: GraphMedia,
+        templates: Templates,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._accounts = accounts
         self._conversations = conversations
         self._limiters = limiters
         self._statuses = statuses
+        self._media = media
+        self._templates = templates
         self._now = now
         self._expired: set[str] = set()
 
@@ -55,7 +62,7 @@ class GraphApi:
         """What the request is about; never fails."""
         found = MESSAGES.match(request.path)
         if found is None or request.method != "POST":
-            return self._other(request)
+            return self._media.understand(request) or self._other(request)
         number = found[1]
         account = self._accounts.by_number.get(number)
         try:
@@ -82,9 +89,15 @@ class GraphApi:
     def answer(self, call: Call) -> Outcome:
         """The true answer, with all its effects but the statuses."""
         try:
+            if call.kind == "graph_download":
+                return self._media.download(call, self._is_known(call.request.bearer()))
             account = self._authorize(call)
             if call.kind == "graph_other":
                 raise Refused(100, f"Unsupported request. Object with ID '{call.target}' does not exist", 33)
+            if call.kind in ABOUT_MEDIA:
+                return self._media.look_up(call, account)
+            if call.kind == "graph_upload":
+                return self._media.upload(call, account)
             if call.kind == "graph_read":
                 return self._mark_read(call)
             return self._send(call, account)
@@ -114,17 +127,25 @@ class GraphApi:
         account = call.account
         if account is not None and account.access_token == token:
             return account
-        if not any(each.access_token == token for each in self._accounts.by_tenant.values()):
+        if not self._is_known(token):
             raise Refused(190, "The access token could not be decrypted", None)
-        if account is None:
-            raise Refused(100, f"Unsupported post request. Object with ID '{call.target}' does not exist", 33)
+        if account is None or call.kind in ABOUT_MEDIA:
+            method = call.request.method.lower()
+            raise Refused(100, f"Unsupported {method} request. Object with ID '{call.target}' does not exist", 33)
         raise Refused(10)
+
+    def _is_known(self, token: str) -> bool:
+        if not token or token in self._expired:
+            return False
+        return any(each.access_token == token for each in self._accounts.by_tenant.values())
 
     def _mark_read(self, call: Call) -> Outcome:
         check_read_mark(call.body)
         message = self._conversations.message(call.id)
         if message is not None:
             message.state = "read"
+            message.read_marks += 1
+            message.typing_marks += "typing_indicator" in call.body
         return Outcome(json_response(200, {"success": True}))
 
     def _send(self, call: Call, account: Account) -> Outcome:
@@ -132,12 +153,18 @@ class GraphApi:
         to = check_message(body)
         if to == account.display_phone_number.lstrip("+"):
             raise Refused(131021)
+        files = self._media.files_of(body, account)
+        if body["type"] == "template":
+            self._templates.check(account.tenant_id, body["template"])
         self._check_limits(account, to)
-        conversation = self._conversations.find_or_make(account, to)
+        conversation = self._conversations.find_or_make(account, self._conversations.known_as(account, to))
         if body["type"] != "template" and conversation.window_is_closed(time.time()):
             raise Refused(131047)
         call.id = outbound_wamid(to)
-        message = self._conversations.show(conversation.phone, call.id, "agent", call.text, "accepted")
+        message = self._conversations.show(
+            conversation.phone, call.id, "agent", call.text, "accepted", kind=body["type"], body=call.request.body
+        )
+        message.files = files or None
         sent = SentMessage(account, to, conversation.name, message, body.get("biz_opaque_callback_data"))
         identity = {"user_id": to} if "recipient" in body and "to" not in body else {"wa_id": to}
         answer = {
@@ -145,7 +172,10 @@ class GraphApi:
             "contacts": [{"input": body.get("to") or body["recipient"], **identity}],
             "messages": [{"id": call.id}],
         }
-        return Outcome(json_response(200, answer), then=lambda: self._statuses.accepted(sent))
+        response = json_response(200, answer)
+        if self._statuses.are_early(account):
+            return Outcome(response, before=lambda: self._statuses.report_now(sent))
+        return Outcome(response, then=lambda: self._statuses.accepted(sent))
 
     def _check_limits(self, account: Account, to: str) -> None:
         limits = account.limits

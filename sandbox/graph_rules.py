@@ -108,8 +108,7 @@ def _check_media(kind: str, extra: Collection[str]) -> Callable[[Any], None]:
         if "link" in media and not re.match(r"^https?://", _text(media, "link", f"{kind}['link']")):
             raise Refused(131009, f"{kind}['link'] is not a URL")
         if "id" in media:
-            # no upload has happened yet whose id could be known here
-            raise Refused(131009, f"Media id {_text(media, 'id', f'{kind}[id]')} does not exist")
+            _text(media, "id", f"{kind}['id']")
         _text(media, "caption", f"{kind}['caption']", CAPTION_LENGTH, optional=True)
         _text(media, "filename", f"{kind}['filename']", optional=True)
         if not isinstance(media.get("voice", False), bool):

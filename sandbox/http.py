@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import AsyncGenerator, Coroutine
+from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import unquote_plus
 
 import orjson
 
+from sandbox.uploads import Upload
+
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
 class Request:
-    """One request, read to its end, with the moment it arrived."""
+    """One request, read to its end, with the moment it arrived; of an upload the body is in `upload`."""
 
-    __slots__ = ("_headers", "_queries", "_query", "arrived_at", "arrived_ns", "body", "method", "path")
+    __slots__ = ("_headers", "_queries", "_query", "arrived_at", "arrived_ns", "body", "method", "path", "upload")
 
     def __init__(
         self,
@@ -25,6 +28,7 @@ class Request:
         body: bytes,
         arrived_ns: int,
         arrived_at: float,
+        upload: Upload | None = None,
     ) -> None:
         self._headers = headers
         self._query = query
@@ -34,13 +38,11 @@ class Request:
         self.body = body
         self.arrived_ns = arrived_ns
         self.arrived_at = arrived_at
+        self.upload = upload
 
     def header(self, name: bytes) -> str:
         """Value of a header, its name in lower case; empty when absent."""
-        for key, value in self._headers:
-            if key == name:
-                return str(value, "latin-1")
-        return ""
+        return header(self._headers, name)
 
     def query(self, name: str, default: str = "") -> str:
         """Value of a query parameter."""
@@ -59,18 +61,40 @@ class Request:
         return token.strip() if scheme.lower() == "bearer" else ""
 
 
+def header(headers: list[tuple[bytes, bytes]], name: bytes) -> str:
+    """Value of a header, its name in lower case; empty when absent."""
+    for key, value in headers:
+        if key == name:
+            return str(value, "latin-1")
+    return ""
+
+
+@dataclass(slots=True)
+class Stream:
+    """A body that is read while it is sent; if it ends before its size, the connection is closed."""
+
+    size: int
+    pieces: AsyncGenerator[bytes]
+
+
 class Response:
     """One answer."""
 
-    __slots__ = ("body", "content_type", "headers", "status")
+    __slots__ = ("body", "content_type", "headers", "status", "stream")
 
     def __init__(
-        self, status: int, body: bytes, content_type: bytes = b"application/json", headers: Headers = ()
+        self,
+        status: int,
+        body: bytes,
+        content_type: bytes = b"application/json",
+        headers: Headers = (),
+        stream: Stream | None = None,
     ) -> None:
         self.status = status
         self.body = body
         self.content_type = content_type
         self.headers = headers
+        self.stream = stream
 
 
 def json_response(status: int, data: Any, headers: Headers = ()) -> Response:
@@ -97,6 +121,9 @@ class Exchange(Protocol):
 
 class Application(Protocol):
     """Serves exchanges: at once, or by a coroutine for those that take time."""
+
+    def upload(self, method: str, path: str, content_type: str) -> Upload | None:
+        """What takes the body of this request piece by piece; None if it is small and goes into memory."""
 
     def serve(self, exchange: Exchange) -> Coroutine[Any, Any, None] | None:
         """Answer now, or give back what will."""

@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from sandbox.accounts import Account
+from sandbox.people import Person, person
 
 
 def sign_meta(secret: str, body: bytes) -> str:
@@ -45,12 +46,7 @@ def _wamid(customer: str, kind: bytes, length: int) -> str:
     )
 
 
-def business_scoped_id(customer: str) -> str:
-    """The customer's stable BSUID towards every account of the sandbox."""
-    return "GB." + str(int.from_bytes(hashlib.sha256(customer.encode()).digest()[:9], "big"))
-
-
-def meta_body(account: Account, value: dict[str, Any]) -> bytes:
+def meta_body(account: Account, value: dict[str, Any], field: str = "messages") -> bytes:
     """A webhook POST of Meta about one number; non-ASCII and slashes are escaped, as Meta sends them."""
     body = {
         "object": "whatsapp_business_account",
@@ -67,7 +63,7 @@ def meta_body(account: Account, value: dict[str, Any]) -> bytes:
                             },
                             **value,
                         },
-                        "field": "messages",
+                        "field": field,
                     }
                 ],
             }
@@ -78,19 +74,17 @@ def meta_body(account: Account, value: dict[str, Any]) -> bytes:
 
 def contact(customer: str, name: str) -> dict[str, Any]:
     """An element of `contacts`; who is known by BSUID alone has no `wa_id`."""
-    profile = {"profile": {"name": name}}
-    if not customer.isdigit():
-        return {**profile, "user_id": customer}
-    return {**profile, "wa_id": customer, "user_id": business_scoped_id(customer)}
+    return person(customer, name).contact()
 
 
 def text_message(customer: str, wamid: str, text: str, timestamp: int) -> dict[str, Any]:
     """An element of `messages`."""
-    if customer.isdigit():
-        sender = {"from": customer, "from_user_id": business_scoped_id(customer)}
-    else:
-        sender = {"from_user_id": customer}
-    return {**sender, "id": wamid, "timestamp": str(timestamp), "type": "text", "text": {"body": text}}
+    return message(person(customer), wamid, timestamp, {"type": "text", "text": {"body": text}})
+
+
+def message(sender: Person, wamid: str, timestamp: int, content: dict[str, Any]) -> dict[str, Any]:
+    """An element of `messages` with any content."""
+    return {**sender.sender(), "id": wamid, "timestamp": str(timestamp), **content}
 
 
 def status(
@@ -98,10 +92,7 @@ def status(
 ) -> dict[str, Any]:
     """An element of `statuses`; a customer known by BSUID alone has no `recipient_id`."""
     shown: dict[str, Any] = {"id": wamid, "status": state, "timestamp": str(int(time.time()))}
-    if customer.isdigit():
-        shown |= {"recipient_id": customer, "recipient_user_id": business_scoped_id(customer)}
-    else:
-        shown["recipient_user_id"] = customer
+    shown |= person(customer).recipient()
     if error is not None:
         shown["errors"] = [error]
     else:
@@ -129,9 +120,17 @@ def genesys_time(at: float | None = None) -> str:
 
 def agent_text(account: Account, customer: str, message_id: str, text: str, conversation_id: str) -> bytes:
     """A webhook POST of Genesys Cloud: an agent's text."""
+    to = {"id": customer, "idType": "Phone" if customer.isdigit() else "Opaque"}
+    return agent_message(account, to, message_id, {"type": "Text", "text": text, "content": []}, conversation_id)
+
+
+def agent_message(
+    account: Account, to: dict[str, Any], message_id: str, said: dict[str, Any], conversation_id: str
+) -> bytes:
+    """A webhook POST of Genesys Cloud: anything that an agent or a bot sends."""
     channel = {
         **_channel(account, message_id),
-        "to": {"id": customer, "idType": "Phone" if customer.isdigit() else "Opaque"},
+        "to": to,
         "from": {
             "nickname": account.genesys.integration_name,
             "id": account.genesys.integration_id,
@@ -143,20 +142,30 @@ def agent_text(account: Account, customer: str, message_id: str, text: str, conv
         {
             "id": message_id,
             "channel": channel,
-            "type": "Text",
-            "text": text,
-            "content": [],
             "originatingEntity": "Human",
             "reasons": [],
             "relatedMessages": [],
             "direction": "Outbound",
             "conversationId": conversation_id,
+            **said,
         }
     )
 
 
 def published_receipt(account: Account, customer: dict[str, Any], genesys_message: str, message_id: str) -> bytes:
     """A webhook POST of Genesys Cloud: an inbound message was accepted into a conversation."""
+    return inbound_receipt(account, customer, genesys_message, message_id, "Published", [])
+
+
+def inbound_receipt(
+    account: Account,
+    customer: dict[str, Any],
+    genesys_message: str,
+    message_id: str,
+    status: str,
+    reasons: list[dict[str, str]],
+) -> bytes:
+    """A webhook POST of Genesys Cloud: what became of an inbound message."""
     channel = {
         **_channel(account, message_id),
         "to": {"id": account.genesys.integration_id},
@@ -168,8 +177,8 @@ def published_receipt(account: Account, customer: dict[str, Any], genesys_messag
             "id": genesys_message,
             "channel": channel,
             "type": "Receipt",
-            "status": "Published",
-            "reasons": [],
+            "status": status,
+            "reasons": reasons,
             "isFinalReceipt": True,
             "direction": "Inbound",
         }

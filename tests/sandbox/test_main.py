@@ -52,6 +52,18 @@ def test_accounts_are_still_known_after_a_restart_and_either_signal_ends_it(tmp_
             assert process.wait(PATIENCE_S) == 0
 
 
+def test_files_are_gone_when_it_has_ended(tmp_path: Path) -> None:
+    order = {"as": "customer", "tenantId": ACCOUNT["tenantId"], "kind": "image", "content": {"base64": "aGk="}}
+    with httpx.Client(trust_env=False, timeout=PATIENCE_S) as client, running(tmp_path) as (process, address):
+        client.post(f"{address}/sandbox/accounts", json=ACCOUNT)
+        assert client.post(f"{address}/sandbox/send", json=order).status_code == 200
+        assert len(list((tmp_path / "files").iterdir())) == 1
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE_S) == 0
+
+    assert not (tmp_path / "files").exists()
+
+
 def test_without_its_secrets_it_does_not_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

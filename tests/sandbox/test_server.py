@@ -4,36 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
 import pytest
 
-from sandbox.server import BODY_LIMIT, Server, listen
+from sandbox.connection import BODY_LIMIT
+from sandbox.server import listen
 from sandbox.webhooks import NO_ANSWER, HttpPost
 from tests.sandbox.world import ACCOUNT, World, fixture
 
 TEXT: dict[str, Any] = fixture("wa_send_ok")["request"]["body"]
 PATH = f"/graph/v25.0/{ACCOUNT['phoneNumberId']}/messages"
 HEADERS = {"Authorization": f"Bearer {ACCOUNT['accessToken']}"}
-
-
-@pytest.fixture
-async def address(world: World) -> AsyncIterator[tuple[str, int]]:
-    """The sandbox behind its server, on a free port."""
-    bound = listen("127.0.0.1", 0)
-    server = Server(world.sandbox)
-    await server.start(bound)
-    yield bound.getsockname()
-    await server.close()
-
-
-@pytest.fixture
-async def http(address: tuple[str, int]) -> AsyncIterator[aiohttp.ClientSession]:
-    """A client of that server."""
-    async with aiohttp.ClientSession(f"http://{address[0]}:{address[1]}") as session:
-        yield session
 
 
 async def talk(address: tuple[str, int], raw: bytes, answers: int = 1) -> list[tuple[int, bytes]]:

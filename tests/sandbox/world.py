@@ -13,11 +13,14 @@ from urllib.parse import urlencode
 
 from sandbox.accounts import Account, Accounts
 from sandbox.app import Sandbox, build_sandbox
+from sandbox.fetches import Fetched
 from sandbox.http import Request, Response
 from sandbox.meta_app import MetaApp
 
 DATA = Path(__file__).parent.parent / "data"
+URL = "http://sandbox.test:3001"
 APP_SECRET = "shared-app-secret-for-tests"
+CUSTOMER = "447700900111"
 TOKEN = "whatsapp-token-of-alder"
 ACCOUNT: dict[str, Any] = {
     "tenantId": "alder",
@@ -58,9 +61,11 @@ class Router:
         self.statuses: list[int] = []
         self.always = 200
         self.challenge_is_echoed = True
+        self.on_post: Callable[[], None] = lambda: None
 
     async def post(self, path: str, headers: dict[str, str], body: bytes) -> int:
         self.posts.append((path, headers, body))
+        self.on_post()
         await asyncio.sleep(0)
         return self.statuses.pop(0) if self.statuses else self.always
 
@@ -115,10 +120,13 @@ class Answer:
 class World:
     """The sandbox and everything around it."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.router = Router()
         self.now = 1000.0
         self.waits: list[float] = []
+        self.fetched: list[str] = []
+        self.fetches = Fetched(200, "image/jpeg", 3, 'attachment; filename="a.jpg"', 3, "ab" * 32)
         accounts = Accounts(None)
         accounts.put(Account.model_validate(ACCOUNT), Account.model_validate(BIRCH))
         self.sandbox: Sandbox = build_sandbox(
@@ -128,7 +136,15 @@ class World:
             self.router.get,
             sleep=self._sleep,
             now=lambda: self.now,
+            fetch=self._fetch,
+            url=URL,
+            folder=folder,
         )
+
+    async def _fetch(self, url: str) -> Fetched:
+        self.fetched.append(url)
+        await asyncio.sleep(0)
+        return self.fetches
 
     async def _sleep(self, seconds: float) -> None:
         self.waits.append(seconds)
@@ -145,14 +161,23 @@ class World:
         given = {"content-type": "application/json"} | {name.lower(): value for name, value in (headers or {}).items()}
         path, _, query = path.partition("?")
         pairs = [(name.encode(), value.encode()) for name, value in given.items()]
-        return Exchange(Request(method, path, query, pairs, raw, time.monotonic_ns(), time.time()))
+        upload = self.sandbox.upload(method, path, given["content-type"])
+        if upload is not None:
+            for start in range(0, len(raw), 7):  # bytes may arrive in any pieces
+                upload.feed(raw[start : start + 7])
+            upload.end()
+            raw = b""
+        return Exchange(Request(method, path, query, pairs, raw, time.monotonic_ns(), time.time(), upload))
 
     async def ask(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
         exchange = self.exchange(method, path, body, headers)
         rest = self.sandbox.serve(exchange)
         if rest is not None:
             await rest
-        return Answer(exchange)
+        answer = Answer(exchange)
+        if exchange.response is not None and exchange.response.stream is not None:
+            answer.raw = b"".join([piece async for piece in exchange.response.stream.pieces])
+        return answer
 
     async def send(self, body: Any, token: str = TOKEN, number: str = ACCOUNT["phoneNumberId"]) -> Answer:
         """POST to the Send API."""
@@ -192,6 +217,46 @@ class World:
     async def write(self, **order: Any) -> Any:
         """POST to /sandbox/send."""
         return (await self.ask("POST", "/sandbox/send", {"tenantId": "alder", **order})).json
+
+    async def customer(self, kind: str = "text", **order: Any) -> Any:
+        """Have the customer write; what is told of it."""
+        return await self.write(**{"as": "customer", "customer": CUSTOMER, "kind": kind, **order})
+
+    async def agent(self, kind: str = "text", **order: Any) -> Any:
+        """Have an agent write; what is told of it."""
+        return await self.write(**{"as": "agent", "customer": CUSTOMER, "kind": kind, **order})
+
+    async def graph(self, method: str, path: str, token: str = TOKEN, **headers: str) -> Answer:
+        """Ask the Graph API, or follow a link of its."""
+        bearer = {"Authorization": f"Bearer {token}"} if token else {}
+        return await self.ask(method, path.removeprefix(URL), None, {**bearer, **headers})
+
+    async def upload(
+        self,
+        data: bytes,
+        mime: str = "application/pdf",
+        *,
+        token: str = TOKEN,
+        number: str = ACCOUNT["phoneNumberId"],
+        **fields: str,
+    ) -> Answer:
+        """POST a file to the media endpoint."""
+        given = {"messaging_product": "whatsapp", "type": mime, **fields}
+        parts = [f'--x\r\nContent-Disposition: form-data; name="{n}"\r\n\r\n{v}\r\n' for n, v in given.items()]
+        head = '--x\r\nContent-Disposition: form-data; name="file"; filename="a.bin"\r\nContent-Type: x/y\r\n\r\n'
+        body = "".join([*parts, head]).encode() + data + b"\r\n--x--\r\n"
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "multipart/form-data; boundary=x"}
+        return await self.ask("POST", f"/graph/v25.0/{number}/media", body, headers)
+
+    @property
+    def files(self) -> int:
+        """Number of temporary files."""
+        return len(list(self.folder.iterdir())) if self.folder.exists() else 0
+
+    async def conversation(self, customer: str = CUSTOMER) -> Any:
+        """What both sides show of a customer's conversation."""
+        path = f"/sandbox/conversations?tenantId=alder&customer={customer}"
+        return (await self.ask("GET", path)).json["conversations"][0]
 
 
 def fixture(name: str) -> Any:
