@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import aiohttp
 
@@ -51,35 +53,31 @@ class Uploads:
         Raises Unavailable when none comes: a file that was uploaded in vain harms nobody.
         """
         before, after, boundary = _frame(form)
-        size = (await asyncio.to_thread(form.path.stat)).st_size
-        headers = {
-            "Authorization": f"Bearer {bearer}",
-            "Content-Type": f"multipart/form-data; boundary={boundary}",
-            "Content-Length": str(len(before) + size + len(after)),
-        }
-        loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(self._timeout_s) as patience:
-
-                def moved(next_within_s: float) -> None:
-                    if not patience.expired():
-                        patience.reschedule(loop.time() + next_within_s)
-
-                body = self._body(before, form.path, after, moved)
-                async with self._session.post(url, headers=headers, data=body, allow_redirects=False) as response:
-                    return Answer(response.status, response.headers, await response.read())
+            with await asyncio.to_thread(form.path.open, "rb") as file:
+                size = len(before) + os.fstat(file.fileno()).st_size + len(after)
+                headers = {
+                    "Authorization": f"Bearer {bearer}",
+                    "Content-Type": f"multipart/form-data; boundary={boundary}",
+                    "Content-Length": str(size),
+                }
+                async with asyncio.timeout(self._timeout_s) as patience:
+                    body = self._body(before, file, after, patience)
+                    async with self._session.post(url, headers=headers, data=body, allow_redirects=False) as response:
+                        return Answer(response.status, response.headers, await response.read())
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unavailable(f"the file was not uploaded: {type(error).__name__}") from None
 
     async def _body(
-        self, before: bytes, path: Path, after: bytes, moved: Callable[[float], None]
+        self, before: bytes, file: BinaryIO, after: bytes, patience: asyncio.Timeout
     ) -> AsyncIterator[bytes]:
+        """The form's bytes; each piece that leaves gains time for the next, the last one for the answer."""
+        loop = asyncio.get_running_loop()
         yield before
-        with await asyncio.to_thread(path.open, "rb") as file:
-            while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
-                moved(self._timeout_s)
-                yield chunk
-        moved(max(self._timeout_s, ANSWER_WITHIN_S))
+        while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
+            patience.reschedule(loop.time() + self._timeout_s)
+            yield chunk
+        patience.reschedule(loop.time() + max(self._timeout_s, ANSWER_WITHIN_S))
         yield after
 
     async def close(self) -> None:

@@ -91,11 +91,14 @@ class CustomerFiles:
         access = replace(credentials.whatsapp, phone_number_id=envelope.payload["phoneNumberId"])
         async with self._turns.of(envelope.tenant_id):
             attached = await self._attach(envelope.tenant_id, access, file)
-        if isinstance(attached, Attachable) or attached.url is not None:
-            await self._forget(envelope.tenant_id, file.media_id)
+        if attached is None:
+            return Unattachable("could not be loaded")  # and stays on the list: a replay will find it
+        await self._forget(envelope.tenant_id, file.media_id)
         return attached
 
-    async def _attach(self, tenant_id: str, access: WhatsAppAccess, file: CustomerFile) -> Attachable | Unattachable:
+    async def _attach(
+        self, tenant_id: str, access: WhatsAppAccess, file: CustomerFile
+    ) -> Attachable | Unattachable | None:
         for _ in range(THROTTLED_TRIES):
             try:
                 return await self._media.attach(tenant_id, access, file)
@@ -105,7 +108,7 @@ class CustomerFiles:
                 used = access.access_token
                 await self._tenants.refused(tenant_id, Cloud.WHATSAPP, used, error.detail, expired=False)
                 break
-        return Unattachable("could not be loaded")
+        return None
 
     async def _forget(self, tenant_id: str, media_id: str) -> None:
         try:

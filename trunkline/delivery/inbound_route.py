@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from trunkline.attempt import Callback
-from trunkline.delivery.routes import Accepted, Access, Genesys, Job
+from trunkline.delivery.routes import Accepted, Access, Genesys, Job, Request
 from trunkline.envelope import Envelope
-from trunkline.errors import Rejected
+from trunkline.errors import CredentialsRefused, Rejected
 from trunkline.people import Move
 from trunkline.protocol.identity import alias_change
 from trunkline.protocol.inbound import GenesysPost, Prompt, convert_inbound, prompt_reference
 from trunkline.protocol.media import Attachable, Unattachable
 from trunkline.tenancy.tenant import GenesysAccess
 
+REFUSED_BY_GENESYS = "was refused by Genesys Cloud"
+# For an answer it says that there is no such question, not that there is no such integration.
+NOT_FOUND = "404"
 # What of an agent's side a customer can answer with a tap, by `outbound_kind`.
 PROMPT_KINDS = frozenset({"quick_reply", "card", "carousel", "list_picker", "date_picker", "template"})
 
@@ -76,23 +81,50 @@ class InboundRoute:
         self, envelope: Envelope, file: Attachable | Unattachable | None, prompt: Prompt | None, access: Access
     ) -> Job:
         assert isinstance(access, GenesysAccess)
-        payload = envelope.payload
-        posts = convert_inbound(
-            payload["message"],
-            payload.get("contact"),
-            payload["phoneNumberId"],
-            envelope.accepted_at,
-            access.phone_with_plus,
-            identity=envelope.conversation,
-            file=file,
-            prompt=prompt,
-        )
+        posts = _posts(envelope, file, prompt, access)
+        requests: list[Request] = [partial(self._post, access, post) for post in posts]
+        if posts and (prompt is not None or isinstance(file, Attachable)):
+            requests[0] = partial(self._post_or_tell, access, envelope, file, posts[0])
         return Job(
-            [lambda post=post: self._post(access, post) for post in posts],  # type: ignore[misc]
+            requests,
             text=str(posts[0].body.get("text") or "") if posts else None,
-            lacking=Rejected("media_unavailable", f"the file {file.words}") if isinstance(file, Unattachable) else None,
+            lacking=_lost(file) if isinstance(file, Unattachable) else None,
         )
+
+    async def _post_or_tell(
+        self, access: GenesysAccess, envelope: Envelope, file: Attachable | Unattachable | None, post: GenesysPost
+    ) -> Accepted:
+        """What Genesys does not take as an answer or with its file is told in a text."""
+        try:
+            return await self._post(access, post)
+        except (Rejected, CredentialsRefused) as error:
+            if isinstance(error, CredentialsRefused) and (post.resource == "message" or error.code != NOT_FOUND):
+                raise
+            refused = Unattachable(REFUSED_BY_GENESYS, file.url) if isinstance(file, Attachable) else file
+            instead = _posts(envelope, refused, None, access)
+            accepted = await self._post(access, instead[0])
+            return replace(accepted, lacking=_lost(refused)) if isinstance(refused, Unattachable) else accepted
 
     async def _post(self, access: GenesysAccess, post: GenesysPost) -> Accepted:
         accepted = await self._genesys.post(access, post)
         return Accepted(genesys_id=accepted.message_id, genesys_conversation_id=accepted.conversation_id)
+
+
+def _posts(
+    envelope: Envelope, file: Attachable | Unattachable | None, prompt: Prompt | None, access: GenesysAccess
+) -> list[GenesysPost]:
+    payload = envelope.payload
+    return convert_inbound(
+        payload["message"],
+        payload.get("contact"),
+        payload["phoneNumberId"],
+        envelope.accepted_at,
+        access.phone_with_plus,
+        identity=envelope.conversation,
+        file=file,
+        prompt=prompt,
+    )
+
+
+def _lost(file: Unattachable) -> Rejected:
+    return Rejected("media_unavailable", f"the file {file.words}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from trunkline.attempt import Callback
@@ -84,7 +85,7 @@ class OutboundRoute:
         if not is_typing(envelope.payload):
             return None
         wamid = await self._customers.last_inbound(envelope.tenant_id, envelope.conversation)
-        return (lambda access: Job([lambda: self._mark(access, wamid)])) if wamid else None
+        return (lambda access: Job([partial(self._mark, access, wamid)])) if wamid else None
 
     def _job(self, envelope: Envelope, posts: Sequence[WhatsAppPost], address: str, access: Access) -> Job:
         assert isinstance(access, WhatsAppAccess)
@@ -99,7 +100,7 @@ class OutboundRoute:
             for part, post in enumerate(posts, start=1)
         ]
         return Job(
-            [lambda body=body: self._send(access, body, conversation_id) for body in bodies],  # type: ignore[misc]
+            [partial(self._send, access, body, conversation_id) for body in bodies],
             text=text if isinstance(text, str) else None,
         )
 

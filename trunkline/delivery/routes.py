@@ -19,11 +19,15 @@ EVENT_KIND = "event"
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What the far side called it."""
+    """What the far side called it; `lacking` as in `Job`, if it took less than it was asked to."""
 
     wamid: str | None = None
     genesys_id: str | None = None
     genesys_conversation_id: str | None = None
+    lacking: Rejected | None = None
+
+
+Request = Callable[[], Awaitable[Accepted]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ class Job:
     `receipt` is what Genesys has been told once the requests were accepted.
     """
 
-    requests: Sequence[Callable[[], Awaitable[Accepted]]] = ()
+    requests: Sequence[Request] = ()
     refusal: Rejected | None = None
     text: str | None = None
     lacking: Rejected | None = None

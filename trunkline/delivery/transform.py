@@ -287,7 +287,7 @@ class Transformer:
     ) -> Done:
         self.delivered += 1
         log.debug("delivery.delivered", extra=_facts(envelope))
-        lacking = job.lacking
+        lacking = accepted.lacking or job.lacking
         return Done(
             self._ledger.settle(
                 Outcome(

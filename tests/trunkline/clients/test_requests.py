@@ -58,7 +58,7 @@ async def cloud() -> AsyncIterator[Cloud]:
 
 async def test_a_message_for_genesys_is_what_section_8_1_asks(cloud: Cloud) -> None:
     ((message, contact),) = messages("text_basic")
-    (post,) = convert_inbound(message, contact, "210099887766551", 0.0, with_plus=False)
+    (post,) = convert_inbound(message, contact, "210099887766551", 0.0, with_plus=False, identity="447700900111")
     accepted = await GenesysClient(cloud.http, "").post(GENESYS, post)
     assert (accepted.message_id, accepted.conversation_id) == ("g-1", "gc-1")
     assert cloud.request.method == "POST"

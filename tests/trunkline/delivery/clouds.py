@@ -19,11 +19,15 @@ class Clouds:
 
     def __init__(self) -> None:
         self.posts: list[GenesysPost] = []
+        self.refusals: dict[str, Exception] = {}  # by resource, or by a member of the body
         self.sent: list[dict[str, Any]] = []
         self.marked: list[dict[str, Any]] = []
 
     async def post(self, access: GenesysAccess, post: GenesysPost) -> GenesysAccepted:
         assert access == GENESYS
+        for what, error in self.refusals.items():
+            if what in (post.resource, *post.body):
+                raise error
         self.posts.append(post)
         return GenesysAccepted("g-1", "gc-1")
 

@@ -113,7 +113,7 @@ async def test_a_message_without_a_file_asks_nobody(world: World) -> None:
     ("answers", "found", "told", "listed"),
     [
         pytest.param([TOO_LARGE], TOO_LARGE, [], False, id="too large for Genesys, but kept"),
-        pytest.param([Unattachable("x")], Unattachable("x"), [], True, id="not to be had: tried again, for a replay"),
+        pytest.param([Unattachable("x")], Unattachable("x"), [], False, id="not to be had"),
         pytest.param([Throttled(5.0), ATTACHED], ATTACHED, [], False, id="throttled once"),
         pytest.param([Throttled(5.0)] * 3, Unattachable("could not be loaded"), [], True, id="throttled for long"),
         pytest.param(

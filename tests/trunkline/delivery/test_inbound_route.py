@@ -13,6 +13,7 @@ from trunkline.attempt import Callback
 from trunkline.delivery.inbound_route import InboundRoute
 from trunkline.delivery.routes import Accepted
 from trunkline.envelope import Envelope
+from trunkline.errors import CredentialsRefused, Rejected, TrunklineError, Unavailable
 from trunkline.people import Move
 from trunkline.protocol.media import Attachable, Unattachable
 
@@ -115,6 +116,49 @@ async def test_a_tap_answers_the_question_that_it_belongs_to(
     assert post.resource == resource
     assert post.body.get("originatingMessageId") == (asked.genesys_id if resource != "message" and asked else None)
     assert world.wamids == [message.payload["message"]["context"]["id"]]
+
+
+@pytest.mark.parametrize(
+    ("error", "falls_back"),
+    [
+        pytest.param(Rejected("rejected", "400 bad.request", "400"), True, id="refused"),
+        pytest.param(CredentialsRefused("404 not.found", "404"), True, id="no such question"),
+        pytest.param(CredentialsRefused("401", "401"), False, id="the token"),
+        pytest.param(Unavailable("503", "503"), False, id="may pass"),
+    ],
+)
+async def test_an_answer_that_genesys_does_not_take_is_told_in_words(
+    world: World, error: TrunklineError, falls_back: bool
+) -> None:
+    world.asked = Asked()
+    world.clouds.refusals = {"structured/response": error}
+    job = await job_of(world.route, fixture("interactive_button_reply"))
+    if falls_back:
+        assert (await job.requests[0]()).lacking is None
+        assert [(post.resource, post.body["text"]) for post in world.clouds.posts] == [("message", "Yes")]
+    else:
+        with pytest.raises(type(error)):
+            await job.requests[0]()
+
+
+async def test_a_file_that_genesys_does_not_take_is_told_in_words_with_its_link(world: World) -> None:
+    world.file = ATTACHED
+    world.clouds.refusals = {"content": Rejected("rejected", "400 bad.request", "400")}
+    job = await job_of(world.route, fixture("image_caption"))
+    accepted = await job.requests[0]()
+    (post,) = world.clouds.posts
+    assert ATTACHED.url in post.body["text"]
+    assert "was refused by Genesys Cloud" in post.body["text"]
+    assert accepted.lacking is not None
+    assert accepted.lacking.reason == "media_unavailable"
+
+
+async def test_a_message_to_an_integration_that_is_gone_is_no_matter_of_its_file(world: World) -> None:
+    world.file = ATTACHED
+    world.clouds.refusals = {"content": CredentialsRefused("404 not.found", "404")}
+    with pytest.raises(CredentialsRefused):
+        await (await job_of(world.route, fixture("image_caption"))).requests[0]()
+    assert world.clouds.posts == []
 
 
 async def test_what_answers_nothing_is_looked_up_nowhere(world: World) -> None:
