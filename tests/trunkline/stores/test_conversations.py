@@ -24,15 +24,19 @@ HOUR_S = 3600.0
 
 
 @pytest.fixture
-def store(pool: Pool, redis: Redis) -> ConversationStore:
-    return ConversationStore(pool, redis)
+async def store(pool: Pool, redis: Redis) -> AsyncIterator[ConversationStore]:
+    made = ConversationStore(pool, redis)
+    yield made
+    await asyncio.gather(*made._caching)  # or its connection to Redis would outlive the test
 
 
 @pytest.fixture
 async def second_store(database_url: str, redis: Redis) -> AsyncIterator[ConversationStore]:
     """The store of another process."""
     async with open_pool(database_url, min_size=1, max_size=2) as pool:
-        yield ConversationStore(pool, redis)
+        made = ConversationStore(pool, redis)
+        yield made
+        await asyncio.gather(*made._caching)
 
 
 @pytest.fixture
