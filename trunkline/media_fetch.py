@@ -7,11 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class DueFetch:
-    """A file as its webhook named it; `mime` and `filename` as in `protocol.media.CustomerFile`."""
+    """A file of WhatsApp, by the number that it came to."""
 
     tenant_id: str
     media_id: str
     phone_number_id: str
-    kind: str
-    mime: str | None
-    filename: str | None

@@ -18,11 +18,11 @@ AGAIN_S = 120
 KEPT_BY_META_DAYS = 7
 
 _NOTE = """
-INSERT INTO media_fetches (tenant_id, media_id, phone_number_id, kind, mime, filename, due_at)
-SELECT DISTINCT ON (tenant_id, media_id) tenant_id, media_id, phone_number_id, kind, mime, filename,
+INSERT INTO media_fetches (tenant_id, media_id, phone_number_id, due_at)
+SELECT DISTINCT ON (tenant_id, media_id) tenant_id, media_id, phone_number_id,
        now() + make_interval(secs => %(due_s)s)
 FROM json_to_recordset(%(rows)s::json)
-     AS a(tenant_id text, media_id text, phone_number_id text, kind text, mime text, filename text)
+     AS a(tenant_id text, media_id text, phone_number_id text)
 ORDER BY tenant_id, media_id
 ON CONFLICT (tenant_id, media_id) DO NOTHING
 """
@@ -36,7 +36,7 @@ FROM (
     ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 ) d
 WHERE f.tenant_id = d.tenant_id AND f.media_id = d.media_id
-RETURNING f.tenant_id, f.media_id, f.phone_number_id, f.kind, f.mime, f.filename
+RETURNING f.tenant_id, f.media_id, f.phone_number_id
 """
 
 _FORGET = "DELETE FROM media_fetches WHERE tenant_id = %s AND media_id = %s"
@@ -76,7 +76,4 @@ def _row(arrival: Arrival) -> dict[str, Any]:
         "tenant_id": arrival.envelope.tenant_id,
         "media_id": storable(file.media_id),
         "phone_number_id": storable(arrival.envelope.payload["phoneNumberId"]),
-        "kind": file.kind,
-        "mime": storable(file.mime),
-        "filename": storable(file.filename),
     }

@@ -18,7 +18,7 @@ from trunkline.tenancy.tenant import WhatsAppAccess
 
 
 def due(tenant_id: str = "acme", media_id: str = "1203") -> DueFetch:
-    return DueFetch(tenant_id, media_id, "2100", "image", "image/jpeg", None)
+    return DueFetch(tenant_id, media_id, "2100")
 
 
 class World:

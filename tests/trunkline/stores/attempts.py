@@ -85,3 +85,12 @@ async def age(pool: Pool, envelope: Envelope, seconds: float) -> None:
             "claim_until = claim_until - make_interval(secs => %s) WHERE message_id = %s::uuid",
             (seconds, seconds, envelope.message_id),
         )
+
+
+async def send_in_parts(store: MessageStore, message: Envelope, parts: int) -> None:
+    """Send a message that became several, as `wamid.1`, `wamid.2`, …"""
+    for part in range(1, parts + 1):
+        attempt = claim(message)
+        await ask(store, attempt)
+        status = "delivered" if part == parts else "waiting"
+        await settle(store, outcome(attempt, status, parts_done=part, parts=parts, wamid=f"wamid.{part}"))

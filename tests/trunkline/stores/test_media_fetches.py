@@ -47,7 +47,7 @@ async def test_a_file_is_due_once_its_message_has_had_time_to_be_delivered(
     await note(pool, tenant_id)  # in another message, forwarded
     assert await due(fetches, tenant_id) == []
     await let_pass(pool, tenant_id, FIRST_DUE_S)
-    assert await due(fetches, tenant_id) == [DueFetch(tenant_id, FILE.media_id, "2100", "image", "image/jpeg", None)]
+    assert await due(fetches, tenant_id) == [DueFetch(tenant_id, FILE.media_id, "2100")]
 
 
 async def test_what_one_has_taken_another_gets_only_after_a_while(

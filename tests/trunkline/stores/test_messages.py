@@ -23,6 +23,7 @@ from tests.trunkline.stores.attempts import (
     recorded,
     row,
     rows,
+    send_in_parts,
     settle,
 )
 from trunkline.arrival import Arrival
@@ -410,11 +411,7 @@ async def test_the_parts_of_a_message_are_kept_with_their_wamids(
     store: MessageStore, pool: Pool, tenant_id: str
 ) -> None:
     message = envelope(tenant_id, Direction.OUTBOUND)
-    for part in (1, 2):
-        attempt = claim(message)
-        await ask(store, attempt)
-        status = "delivered" if part == 2 else "waiting"
-        await settle(store, outcome(attempt, status, parts_done=part, parts=2, wamid=f"wamid.{part}"))
+    await send_in_parts(store, message, 2)
     kept = await rows(
         pool, "SELECT part, parts, wamid FROM message_parts WHERE tenant_id = %s ORDER BY part", tenant_id
     )

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.trunkline.stores.attempts import ask, claim, envelope, outcome, recorded, row, rows, settle
+from tests.trunkline.stores.attempts import ask, claim, envelope, outcome, recorded, row, rows, send_in_parts, settle
 from trunkline.attempt import Callback, Claim, Granted, ReceiptNote, Settled
 from trunkline.envelope import Direction
 from trunkline.stores.database import Pool, connection
@@ -59,11 +59,7 @@ async def test_a_message_is_found_by_the_wamid_of_each_of_its_parts(
     messages: MessageStore, sent: SentMessageStore, tenant_id: str, part: int
 ) -> None:
     message = envelope(tenant_id, Direction.OUTBOUND)
-    for number in (1, 2):
-        attempt = claim(message)
-        await ask(messages, attempt)
-        status = "delivered" if number == 2 else "waiting"
-        await settle(messages, outcome(attempt, status, parts_done=number, parts=2, wamid=f"wamid.{number}"))
+    await send_in_parts(messages, message, 2)
     found = await sent.find(tenant_id, f"wamid.{part}")
     assert found is not None
     assert (found.message_id, found.part, found.parts) == (message.message_id, part, 2)
