@@ -27,14 +27,14 @@ from trunkline.attempt import (
 from trunkline.delivery.failures import failed_status
 from trunkline.delivery.gate import Gate, Ticket
 from trunkline.delivery.held import LaneHeld
+from trunkline.delivery.preparation import ASK_AGAIN_S, Preparation
 from trunkline.delivery.retry import RetryIn, RetryPolicy
-from trunkline.delivery.routes import Accepted, Access, Job, Route, is_sign_of_life
+from trunkline.delivery.routes import Accepted, Job, Route, is_sign_of_life
 from trunkline.envelope import Direction, Envelope
 from trunkline.errors import (
     CredentialsRefused,
     OutcomeUnknown,
     Rejected,
-    StoreUnavailable,
     Throttled,
     TrunklineError,
     Unavailable,
@@ -43,7 +43,6 @@ from trunkline.tenancy.tenant import Ask, Cloud, Gone, Held, Passage, cloud_of
 
 log = logging.getLogger(__name__)
 
-ASK_AGAIN_S = 0.5
 SECOND_UNKNOWN = 2
 PAIR_RATE_CODE = "131056"
 
@@ -93,17 +92,6 @@ class Again:
     unsent: str | None = None
 
 
-Prepared = Callable[[Access], Job]
-
-
-@dataclass(slots=True)
-class Preparation:
-    """What of a message is done once for all its tries; `failures` of them so far."""
-
-    prepared: Prepared | None = None
-    failures: int = 0
-
-
 Pause = Callable[[float], Awaitable[None]]
 
 
@@ -140,7 +128,7 @@ class Transformer:
     async def deliver(self, envelope: Envelope, pause: Pause) -> Done:
         """Bring `envelope` to its end. `pause` waits in place and may raise; raises LaneHeld when all must wait."""
         step: Done | Again = Again()
-        preparation = Preparation()
+        preparation = Preparation(envelope, self._routes[envelope.direction], self._policy)
         while isinstance(step, Again):
             if step.wait_s > 0:
                 await pause(step.wait_s)
@@ -152,9 +140,8 @@ class Transformer:
     ) -> Done | Again:
         gate = self._gates[envelope.tenant_id, cloud_of(envelope.direction)]
         try:
-            if preparation.prepared is None:
-                preparation.prepared = await self._prepare(envelope, preparation)
-            if preparation.prepared is None:
+            prepared = await preparation.make()
+            if prepared is None:
                 return Done()
             ticket = await gate.ticket()
             ask = Ask(envelope.direction, envelope.conversation, envelope.accepted_at, not is_sign_of_life(envelope))
@@ -165,35 +152,16 @@ class Transformer:
                 raise LaneHeld(passage.reason, passage.retry_after_s)
         except Unavailable as error:
             log.info("delivery.waits", extra={**_facts(envelope), "error": str(error)})
-            return Again(self._wait_after(error, preparation), unsent)
+            return Again(preparation.wait_s, unsent)
         if passage.wait_s > 0:
             await pause(passage.wait_s)
-        job = _job(envelope, preparation.prepared, passage.access)
+        job = preparation.job(prepared, passage.access)
         async with gate.slots:
             if not ticket.is_valid:
                 return Again(unsent=unsent)
             if is_sign_of_life(envelope):
                 return await self._show(envelope, passage, job, ticket)
             return await self._claim_and_send(envelope, passage, job, ticket, unsent)
-
-    async def _prepare(self, envelope: Envelope, preparation: Preparation) -> Prepared | None:
-        try:
-            return await self._routes[envelope.direction].prepare(envelope)
-        except Exception as error:
-            if isinstance(error, Unavailable) and not isinstance(error, StoreUnavailable):
-                preparation.failures += 1
-                error = self._given_up(error, preparation.failures)
-            refused = _refused(envelope, error)
-            return lambda _: refused
-
-    def _given_up(self, error: Unavailable, failures: int) -> TrunklineError:
-        """The error itself while there is hope, else the refusal that it amounts to."""
-        fate = self._policy.decide(error, failures)
-        return error if isinstance(fate, RetryIn) else Rejected(fate.reason, fate.answer, error.code)
-
-    def _wait_after(self, error: Unavailable, preparation: Preparation) -> float:
-        fate = self._policy.decide(error, max(1, preparation.failures))
-        return fate.wait_s if preparation.failures and isinstance(fate, RetryIn) else ASK_AGAIN_S
 
     async def _show(self, envelope: Envelope, passage: Passage, job: Job, ticket: Ticket) -> Done:
         """Send what is of no use later: once, whatever becomes of it."""
@@ -381,23 +349,6 @@ class Transformer:
             await report
         except Unavailable as error:
             log.info("report.lost", extra={"error": str(error)})
-
-
-def _job(envelope: Envelope, prepared: Callable[[Access], Job], access: Access) -> Job:
-    try:
-        return prepared(access)
-    except Exception as error:
-        return _refused(envelope, error)
-
-
-def _refused(envelope: Envelope, error: Exception) -> Job:
-    """The job of what cannot be converted; an error that says nothing about the envelope is raised again."""
-    if isinstance(error, Rejected):
-        return Job(refusal=error)
-    if isinstance(error, TrunklineError):
-        raise error
-    log.error("delivery.unconvertible", exc_info=error, extra=_facts(envelope))
-    return Job(refusal=Rejected("poison", f"cannot be converted: {type(error).__name__}"))
 
 
 def _genesys_id(envelope: Envelope, accepted: Accepted) -> str | None:
