@@ -17,7 +17,8 @@ CONVERSATIONS_REMEMBERED = 20_000
 
 # Two transactions must never wait for each other in a circle, and each settles before it claims. So a claim waits only
 # for a row that somebody is inserting at this moment, in one order everywhere (tenant, message); a row that exists and
-# is locked is passed over, for its settler may want what was settled here before.
+# is locked is passed over, for its settler may want what was settled here before. Every join is by a key of a table:
+# two parts of the statement joined with each other would compare each row with every other one.
 _CLAIM = """
 WITH asked AS MATERIALIZED (
     SELECT a.*, e.status, s.key_hash IS NOT NULL AS seen
@@ -37,9 +38,9 @@ WITH asked AS MATERIALIZED (
     ON CONFLICT (tenant_id, message_id) DO NOTHING
     RETURNING tenant_id, message_id, attempt_id, attempts, parts_done, unknowns
 ), held AS (
-    SELECT m.tenant_id, m.message_id
-    FROM asked JOIN messages m USING (tenant_id, message_id)
-    WHERE (SELECT count(*) FROM made) >= 0  -- after every wait
+    SELECT a.tenant_id, a.message_id, a.attempt_id, a.owner, a.claim_s, a.conversation_id, a.text
+    FROM asked a JOIN messages m ON m.tenant_id = a.tenant_id AND m.message_id = a.message_id
+    WHERE a.status IS NOT NULL AND (SELECT count(*) FROM made) >= 0  -- after every wait
       AND (m.status IN ('received', 'waiting')
            OR m.status = 'unknown'
               AND (m.direction <> 'outbound' OR m.updated_at < now() - make_interval(secs => %(news)s)))
@@ -49,8 +50,8 @@ WITH asked AS MATERIALIZED (
     SET status = 'sending', attempts = m.attempts + 1, attempt_id = a.attempt_id, owner = a.owner, claimed_at = now(),
         claim_until = now() + make_interval(secs => a.claim_s), updated_at = now(),
         conversation_id = COALESCE(m.conversation_id, a.conversation_id), text = COALESCE(m.text, a.text)
-    FROM held JOIN asked a USING (tenant_id, message_id)
-    WHERE m.tenant_id = held.tenant_id AND m.message_id = held.message_id
+    FROM held a
+    WHERE m.tenant_id = a.tenant_id AND m.message_id = a.message_id
     RETURNING m.tenant_id, m.message_id, m.attempt_id, m.attempts, m.parts_done, m.unknowns
 ), claimed AS (
     SELECT * FROM made UNION ALL SELECT * FROM taken
