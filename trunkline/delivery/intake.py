@@ -9,7 +9,6 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, Protocol
 
 import orjson
@@ -42,6 +41,9 @@ REPORT_TYPES = frozenset({"Event", "Receipt"})
 UNVERIFIED_LIMIT = 10_000
 UNVERIFIED_BYTES_LIMIT = 64 * 1024 * 1024
 UNVERIFIED_COUNT_EVERY_S = 5.0
+
+# A number and a business-scoped user id, None what is not told.
+Named = tuple[str | None, str | None]
 
 
 class Lanes(Protocol):
@@ -88,18 +90,18 @@ class Intake:
         """Store every message and status of a webhook that Meta app `app` has signed."""
         arrivals: dict[str, Arrival] = {}
         strays: list[Stray] = []
-        owned: list[tuple[Element, TenantRecord]] = []
+        owned: list[tuple[Element, TenantRecord, Named]] = []
         for element in read_elements(webhook):
             record = await self._owner(app, element)
             if record is None:
                 strays.append(_unrouted(app, element))
             else:
-                owned.append((element, record))
+                owned.append((element, record, _named(element)))
         await self._people.look_up(
-            (record.tenant_id, address) for element, record in owned for address in _addresses(element)
+            [(record.tenant_id, address) for _, record, named in owned for address in named if address]
         )
-        for element, record in owned:
-            taken = await self._arrival(element, record)
+        for element, record, named in owned:
+            taken = await self._arrival(element, record, named)
             if isinstance(taken, Stray):
                 strays.append(taken)
             elif taken is not None:
@@ -136,19 +138,21 @@ class Intake:
         """Return when everything accepted so far is recorded."""
         await self._record.idle()
 
-    async def _arrival(self, element: Element, record: TenantRecord) -> Arrival | Stray | None:
+    async def _arrival(self, element: Element, record: TenantRecord, named: Named) -> Arrival | Stray | None:
         raw, now = element.raw, self._clock()
         external_id = raw.get("id") if isinstance(raw, dict) else None
         if not isinstance(external_id, str) or not 0 < len(external_id) <= LONGEST_ID:
             return _invalid(element, record, "it has no usable id")
         if element.kind == "status":
             return _status_arrival(element, record, external_id, now)
-        identity, aliases = self._people.identify(record.tenant_id, *addresses(raw, element.contact))
+        identity, aliases = self._people.identify(record.tenant_id, *named)
         if identity is None:
             return _invalid(element, record, "it names no sender")
         if change := alias_change(raw):
             await self._people.move(Move(record.tenant_id, *change, now))
-        return replace(_message_arrival(element, record, external_id, identity, now), aliases=tuple(aliases))
+        envelope, text = _message_envelope(element, record, external_id, identity, now)
+        hours = record.settings.conversation_window_hours
+        return Arrival(envelope, text, hours, is_message=True, aliases=tuple(aliases), file=customer_file(raw))
 
     async def _owner(self, app: str, element: Element) -> TenantRecord | None:
         if element.phone_number_id is None:
@@ -190,15 +194,15 @@ class Intake:
         return [None] * len(arrivals)
 
 
-def _addresses(element: Element) -> list[str]:
-    if element.kind != "message" or not isinstance(element.raw, dict):
-        return []
-    change = alias_change(element.raw)
-    named = (*addresses(element.raw, element.contact), change[0] if change else None)
-    return [address for address in named if address]
+def _named(element: Element) -> Named:
+    """The addresses that a message names for its sender."""
+    is_message = element.kind == "message" and isinstance(element.raw, dict)
+    return addresses(element.raw, element.contact) if is_message else (None, None)
 
 
-def _message_arrival(element: Element, record: TenantRecord, wamid: str, identity: str, now: float) -> Arrival:
+def _message_envelope(
+    element: Element, record: TenantRecord, wamid: str, identity: str, now: float
+) -> tuple[Envelope, str | None]:
     raw = element.raw
     kind = raw.get("type")
     text = raw.get("text")
@@ -214,7 +218,7 @@ def _message_arrival(element: Element, record: TenantRecord, wamid: str, identit
         accepted_at=now,
         payload={"phoneNumberId": number, "message": raw, "contact": element.contact},
     )
-    return replace(_with_text(envelope, body, record, is_message=True), file=customer_file(raw))
+    return envelope, body if isinstance(body, str) else None
 
 
 def _status_arrival(element: Element, record: TenantRecord, wamid: str, now: float) -> Arrival | Stray | None:

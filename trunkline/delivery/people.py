@@ -43,10 +43,11 @@ class People:
     async def look_up(self, tenants_addresses: Iterable[tuple[str, str]]) -> None:
         """Learn what is written down about these addresses, for `identify`."""
         now = self._clock()
-        unknown = [key for key in dict.fromkeys(tenants_addresses) if not self._is_known(key, now)]
+        unknown = [key for key in tenants_addresses if not self._is_known(key, now)]
         if not unknown or now < self._blind_until:
             return
         try:
+            unknown = list(dict.fromkeys(unknown))
             async with asyncio.timeout(LOOK_UP_WITHIN_S):
                 found = await asyncio.gather(*(self._aliases.identity(*key) for key in unknown))
         except (StoreUnavailable, TimeoutError) as error:

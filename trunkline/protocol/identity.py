@@ -33,9 +33,11 @@ def addresses(message: Mapping[str, Any], contact: Mapping[str, Any] | None = No
     number, user_id = _texts(message, ("from", "recipient_id")), _texts(message, ("from_user_id", "recipient_user_id"))
     # News of a changed id may name nobody but in the news; the person is known by the previous id.
     system = _object(message.get("system")) if message.get("type") == "system" else {}
-    candidates = (read_text(system.get("previous_user_id")), number, user_id)
+    previous = read_text(system.get("previous_user_id")) if system else None
     phone = number if is_phone(number) else None
-    bsuid = next((candidate for candidate in candidates if is_bsuid(candidate)), None)
+    bsuid = next((candidate for candidate in (previous, number, user_id) if is_bsuid(candidate)), None)
+    if not contact or (phone is None) is (bsuid is None):
+        return phone, bsuid  # nothing to complete
     known = _object(contact)
     known_phone, known_bsuid = read_text(known.get("wa_id")), read_text(known.get("user_id"))
     if phone is None and bsuid is not None and bsuid == known_bsuid and is_phone(known_phone):
