@@ -1,0 +1,3 @@
+DROP TABLE pools;
+DROP TABLE take_overs;
+DROP TABLE intake_spool;
