@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from config.settings import Settings
@@ -16,7 +17,7 @@ from trunkline.clients.graph_media import GraphMedia
 from trunkline.clients.http import open_http
 from trunkline.clients.uploads import Uploads
 from trunkline.clients.whatsapp import WhatsAppClient
-from trunkline.delivery import files, transform
+from trunkline.delivery import files, spooling, transform
 from trunkline.delivery.inbound_route import InboundRoute
 from trunkline.delivery.ledger import Ledger
 from trunkline.delivery.media import InboundMedia, Keeper, OutboundMedia
@@ -25,6 +26,8 @@ from trunkline.delivery.outbound_route import OutboundRoute
 from trunkline.delivery.parking import Parking
 from trunkline.delivery.routes import Route
 from trunkline.delivery.status_route import StatusRoute
+from trunkline.delivery.storing import Storing
+from trunkline.delivery.take_overs import TakeOvers
 from trunkline.delivery.transform import Transformer
 from trunkline.envelope import Direction
 from trunkline.lanes.consumer import LaneConsumer
@@ -41,6 +44,8 @@ from trunkline.stores.media_fetches import MediaFetches
 from trunkline.stores.messages import MessageStore
 from trunkline.stores.sealing import Sealer
 from trunkline.stores.sent_messages import SentMessageStore
+from trunkline.stores.spool import SpoolStore
+from trunkline.stores.take_overs import TakeOverCounts
 from trunkline.stores.tokens import RedisTokenCache
 from trunkline.tenancy.activation import Activations
 from trunkline.tenancy.conversations import Conversations
@@ -90,7 +95,13 @@ class Cells(transform.Tenants, files.Tenants, Protocol):
 class TransformerParts:
     """What a transformer runs on; to be built inside its event loop."""
 
-    def __init__(self, settings: Settings, name: str, cells: Cells) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        name: str,
+        cells: Cells,
+        runners: Callable[[], Mapping[tuple[str, Direction], spooling.Runner]],
+    ) -> None:
         self._pool = open_pool(settings.database_url, min_size=1, max_size=4, by_key=True)
         self._http = open_http(settings.trunkline_cloud_timeout_s)
         self._downloads = Downloads(settings.cloud_urls, IDLE_TIMEOUT_S)
@@ -99,9 +110,12 @@ class TransformerParts:
         self._repeated: list[asyncio.Task[None]] = []
         self.consumer = LaneConsumer(settings.rabbitmq_url, name, settings.trunkline_queue_type)
         self.messages = MessageStore(self._pool)
+        self.spool = SpoolStore(self._pool)
+        self._spool_feed = spooling.SpoolFeed(self.spool, runners)
         self.ledger = Ledger(self.messages)
         self._sent = SentMessageStore(self._pool)
-        self._parking = Parking(self._sent, self._publisher.publish)
+        storing = Storing(self._publisher, self.spool.append)
+        self._parking = Parking(self._sent, storing.publish)
         self._files = media_files(settings)
         self._fetches = MediaFetches(self._pool)
         self._graph_media = GraphMedia(self._downloads, self._uploads, settings.graph_api_url)
@@ -112,7 +126,8 @@ class TransformerParts:
             cells,
             self.ledger,
             self._routes(settings, cells),
-            self._publisher.publish,
+            storing.publish,
+            TakeOvers(TakeOverCounts(self._pool)),
             owner=this_owner(),
             cloud_timeout_s=settings.trunkline_cloud_timeout_s,
             calls_in_flight=settings.trunkline_calls_in_flight,
@@ -123,7 +138,8 @@ class TransformerParts:
         await self._pool.open()
         self._publisher.start()
         self.consumer.start()
-        self._repeated = [asyncio.create_task(each.run()) for each in (self._parking, self._media_keeper)]
+        repeated = (self._parking, self._media_keeper, self._spool_feed)
+        self._repeated = [asyncio.create_task(each.run()) for each in repeated]
 
     async def close(self) -> None:
         """Store what is unsettled, and disconnect."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 from dataclasses import dataclass
 
 from config.settings import Settings
 from trunkline.delivery.intake import Intake
 from trunkline.delivery.people import People
+from trunkline.delivery.storing import Storing
 from trunkline.lanes.consumer import LaneConsumer
 from trunkline.lanes.publisher import LanePublisher
 from trunkline.media_links import MediaLinks
@@ -15,9 +18,12 @@ from trunkline.stores.aliases import AliasStore
 from trunkline.stores.arrivals import ArrivalStore
 from trunkline.stores.database import Pool, open_pool
 from trunkline.stores.directory_feed import DirectoryFeed
+from trunkline.stores.housekeeping import Housekeeping
 from trunkline.stores.lanes import LaneStore
 from trunkline.stores.media_files import MediaFiles
+from trunkline.stores.pools import PoolStore
 from trunkline.stores.sealing import Sealer
+from trunkline.stores.spool import SpoolStore
 from trunkline.stores.tenants import TenantStore
 from trunkline.tenancy.directory import TenantDirectory
 from trunkline.tenancy.record import DEFAULT_META_APP, MetaApp, Secret
@@ -25,6 +31,8 @@ from trunkline.web.webhooks import Webhooks
 
 # A file may take long, but its bytes must not stand still for longer.
 IDLE_TIMEOUT_S = 30.0
+# Longer than a broker of ours takes to start; without it, webhooks go to the spool.
+BROKER_AWAITED_S = 10.0
 
 
 def tenant_store(settings: Settings, pool: Pool) -> TenantStore:
@@ -61,16 +69,18 @@ class WebhookParts:
         self._feed = DirectoryFeed(settings.database_url, directory)
         self._publisher = LanePublisher(settings.rabbitmq_url, "intake", settings.trunkline_queue_type)
         people = People(AliasStore(self._pool), time.time)
-        self._intake = Intake(directory, self._publisher, ArrivalStore(self._pool), people)
+        storing = Storing(self._publisher, SpoolStore(self._pool).append)
+        self._intake = Intake(directory, storing, ArrivalStore(self._pool), people)
         self.application = Webhooks(directory, self._intake)
 
     async def start(self) -> None:
-        """Connect; returns once the directory is loaded and the broker reached."""
+        """Connect; returns once the directory is loaded, and the broker reached unless it is away."""
         await self._pool.open()
         self._feed.start()
         self._publisher.start()
         await self._feed.loaded.wait()
-        await self._publisher.wait_ready()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._publisher.wait_ready(), BROKER_AWAITED_S)
 
     async def close(self) -> None:
         """Record what was accepted, and disconnect."""
@@ -86,6 +96,9 @@ class SupervisorParts:
 
     pool: Pool
     lanes: LaneStore
+    spool: SpoolStore
+    pools: PoolStore
+    housekeeping: Housekeeping
     consumer: LaneConsumer
     directory: TenantDirectory
     feed: DirectoryFeed
@@ -100,7 +113,16 @@ class SupervisorParts:
 
 def build_supervisor(settings: Settings) -> SupervisorParts:
     """The supervisor's stores."""
-    pool = open_pool(settings.database_url, min_size=1, max_size=2)
+    pool = open_pool(settings.database_url, min_size=1, max_size=4)
     directory = build_directory(settings, pool)
     consumer = LaneConsumer(settings.rabbitmq_url, "supervisor", settings.trunkline_queue_type)
-    return SupervisorParts(pool, LaneStore(pool), consumer, directory, DirectoryFeed(settings.database_url, directory))
+    return SupervisorParts(
+        pool,
+        LaneStore(pool),
+        SpoolStore(pool),
+        PoolStore(pool),
+        Housekeeping(pool),
+        consumer,
+        directory,
+        DirectoryFeed(settings.database_url, directory),
+    )

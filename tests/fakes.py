@@ -10,6 +10,8 @@ from typing import Any
 
 from trunkline.arrival import Arrival, Stray
 from trunkline.attempt import (
+    NEWS_WITHIN_S,
+    Behind,
     Busy,
     Claim,
     ClaimAnswer,
@@ -26,8 +28,6 @@ from trunkline.people import Alias, Move
 from trunkline.tenancy.conversations import Conversation
 from trunkline.tenancy.record import MetaApp, Secret, TenantRecord, TenantStatus
 from trunkline.tenancy.tokens import Token
-
-NEWS_WITHIN_S = 30.0
 
 
 class Clock:
@@ -187,20 +187,37 @@ class MemoryAliases:
 
 
 class MemoryConversations:
-    """Where conversations are kept."""
+    """Where conversations are kept; `inbound_at` and `recent_sends` are what is known of every person."""
 
     def __init__(self) -> None:
         self.opened: list[tuple[str, str]] = []
+        self.noted: list[float | None] = []
+        self.looked_up: list[str] = []
+        self.inbound_at: float | None = None
+        self.recent_sends: tuple[float, ...] = ()
         self.away = False
         self.before_answer: Callable[[], None] = lambda: None
 
-    async def open(self, tenant_id: str, wa_id: str, at: float, window_hours: int) -> Conversation:
+    async def open(
+        self, tenant_id: str, wa_id: str, at: float, window_hours: int, inbound_at: float | None = None
+    ) -> Conversation:
         await asyncio.sleep(0)
         self.before_answer()
+        self._check()
+        self.opened.append((tenant_id, wa_id))
+        self.noted.append(inbound_at)
+        known = max((each for each in (inbound_at, self.inbound_at) if each is not None), default=None)
+        return Conversation(f"conversation-{len(self.opened)}", wa_id, at, known, self.recent_sends)
+
+    async def last_inbound(self, tenant_id: str, wa_id: str) -> float | None:
+        await asyncio.sleep(0)
+        self._check()
+        self.looked_up.append(wa_id)
+        return self.inbound_at
+
+    def _check(self) -> None:
         if self.away:
             raise StoreUnavailable("Postgres cannot be reached")
-        self.opened.append((tenant_id, wa_id))
-        return Conversation(f"conversation-{len(self.opened)}", wa_id, at)
 
 
 class MemoryTokenCache:
@@ -277,6 +294,8 @@ class MemoryMessages:
     outcomes: list[Outcome] = field(default_factory=list)
     dead: dict[str, DeadLetter] = field(default_factory=dict)
     exchanges: list[tuple[int, int]] = field(default_factory=list)
+    # Answers to the next claims: something older goes first.
+    behind: list[Behind] = field(default_factory=list)
     # Called before each exchange, with its outcomes and claims; raises for a store in trouble.
     before: Callable[[Sequence[Outcome], Sequence[Claim]], None] = lambda outcomes, claims: None
     # Called after each exchange has been committed.
@@ -301,6 +320,11 @@ class MemoryMessages:
         self.after()
         return answers
 
+    async def statuses(self, envelopes: Sequence[Envelope]) -> Sequence[str | None]:
+        await asyncio.sleep(0)
+        rows = [self.rows.get(each.message_id) for each in envelopes]
+        return [row.status if row else None for row in rows]
+
     def _settle(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
         message_id = outcome.envelope.message_id
@@ -320,6 +344,8 @@ class MemoryMessages:
     def _claim(self, claim: Claim) -> ClaimAnswer:
         if self.epoch is not None and claim.epoch != self.epoch:
             return OutOfDate()
+        if self.behind:
+            return self.behind.pop(0)
         row = self.rows.setdefault(claim.envelope.message_id, Row(claim.envelope.direction))
         news_in_s = max(0.0, row.updated_at + NEWS_WITHIN_S - self.clock())
         repeatable = row.direction is not Direction.OUTBOUND or news_in_s == 0
@@ -329,7 +355,7 @@ class MemoryMessages:
             row.claim_until = self.clock() + claim.claim_s
             return Granted(row.attempts, row.parts_done, row.unknowns)
         if row.status == "sending":
-            return Busy(row.attempt_id, row.owner, row.claim_until < self.clock())
+            return Busy(row.attempt_id, row.owner, row.claim_until - self.clock())
         return Uncertain(news_in_s) if row.status == "unknown" else Settled(row.status)
 
 

@@ -15,12 +15,17 @@ from trunkline.envelope import Envelope
 LEAVE_WITHIN_S = 2.0
 # Beyond the cloud's time-out, until a claim without an outcome counts as unknown.
 CLAIM_GRACE_S = 5.0
+# How long a send to WhatsApp with an unknown outcome waits for a status that tells (protocol notes 5.1).
+NEWS_WITHIN_S = 30.0
 _CALLBACK = re.compile(r"([0-9A-Fa-f-]{36})(?:#([0-9]{1,4})/([0-9]{1,4}))?")
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The wish to send one request of `envelope` now. `claim_s`: seconds until it counts as abandoned."""
+    """The wish to send one request of `envelope` now. `claim_s`: seconds until it counts as abandoned.
+
+    `spooled`: it comes from the spool; `alone`: nothing older of its conversation can be in its queue.
+    """
 
     envelope: Envelope
     conversation_id: str | None
@@ -29,6 +34,8 @@ class Claim:
     attempt_id: str
     owner: str
     claim_s: float
+    spooled: bool = False
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +56,11 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """Somebody may be sending it at this moment, or might have: `attempt_id` has no outcome yet."""
+    """Somebody may be sending it at this moment: `attempt_id` has no outcome yet, and `left_s` seconds to get one."""
 
     attempt_id: str
     owner: str
-    expired: bool
+    left_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +71,21 @@ class Uncertain:
 
 
 @dataclass(frozen=True, slots=True)
+class Behind:
+    """Something older of its conversation goes first.
+
+    `due_in_s`: seconds until that, in the spool, may be tried; None when it must be in the queue.
+    """
+
+    due_in_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class OutOfDate:
     """The tenant has a newer activation: ask its cell again."""
 
 
-ClaimAnswer = Granted | Settled | Busy | Uncertain | OutOfDate
+ClaimAnswer = Granted | Settled | Busy | Uncertain | Behind | OutOfDate
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The way out to one cloud for one tenant: so many calls at once, and none on leave from before a refusal."""
+"""The way out to one cloud for one tenant: so many calls at once, none on leave from before a refusal."""
 
 from __future__ import annotations
 
@@ -6,12 +6,36 @@ import asyncio
 from collections.abc import Awaitable
 from dataclasses import dataclass
 
+# A circuit opens after so many failures in a row, or when for so long there was nothing else.
+FAILURES_IN_A_ROW = 10
+FAILURES_ONLY_FOR_S = 20.0
+
+
+class Streak:
+    """Failures without a success between them; times are seconds of one clock."""
+
+    def __init__(self) -> None:
+        self._length = 0
+        self._since = 0.0
+
+    def broken(self) -> None:
+        """A call was answered."""
+        self._length = 0
+
+    def failed(self, now: float) -> bool:
+        """A call failed; whether there have been enough of them to call no more."""
+        if self._length == 0:
+            self._since = now
+        self._length += 1
+        return self._length >= FAILURES_IN_A_ROW or (self._length > 1 and now - self._since >= FAILURES_ONLY_FOR_S)
+
 
 class Gate:
-    """Calls at once are bounded by `slots`."""
+    """Calls at once are bounded by `slots`; `streak` counts what failed in a row."""
 
     def __init__(self, calls_at_once: int) -> None:
         self.slots = asyncio.Semaphore(calls_at_once)
+        self.streak = Streak()
         self._closings = 0
         self._reports = 0
         self._open = asyncio.Event()

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
 from trunkline.attempt import Callback
-from trunkline.delivery.routes import Accepted, Access, Genesys, Job, Request
+from trunkline.delivery.routes import Accepted, Access, Genesys, Job, Prepared, Request
 from trunkline.envelope import Envelope
 from trunkline.errors import CredentialsRefused, Rejected
 from trunkline.people import Move
 from trunkline.protocol.identity import alias_change
 from trunkline.protocol.inbound import GenesysPost, Prompt, convert_inbound, prompt_reference
 from trunkline.protocol.media import Attachable, Unattachable
+from trunkline.protocol.times import customer_time
 from trunkline.tenancy.tenant import GenesysAccess
 
 REFUSED_BY_GENESYS = "was refused by Genesys Cloud"
@@ -63,14 +63,15 @@ class InboundRoute:
         self._asked = asked
         self._moves = moves
 
-    async def prepare(self, envelope: Envelope) -> Callable[[Access], Job] | None:
+    async def prepare(self, envelope: Envelope) -> Prepared | None:
         """One request for each part of the message, its file fetched."""
         if change := alias_change(envelope.payload["message"]):
             # Intake has done so already, unless Postgres was away.
-            await self._moves.move(Move(envelope.tenant_id, *change, envelope.accepted_at))
+            moved_at = customer_time(envelope.payload["message"], envelope.accepted_at)
+            await self._moves.move(Move(envelope.tenant_id, *change, moved_at))
         file = await self._files.of(envelope)
         prompt = await self._prompt(envelope)
-        return lambda access: self._job(envelope, file, prompt, access)
+        return Prepared(lambda access: self._job(envelope, file, prompt, access))
 
     async def _prompt(self, envelope: Envelope) -> Prompt | None:
         wamid = prompt_reference(envelope.payload["message"])

@@ -16,6 +16,7 @@ import orjson
 from trunkline.arrival import Arrival, Stray
 from trunkline.delivery.meta_webhook import Element, read_elements
 from trunkline.delivery.people import People
+from trunkline.delivery.storing import Lanes
 from trunkline.envelope import Direction, Envelope, message_id_for
 from trunkline.errors import StoreUnavailable
 from trunkline.grouping import Grouped
@@ -23,6 +24,7 @@ from trunkline.people import Move
 from trunkline.protocol.identity import addresses, alias_change, recipient_identity, sender_identity
 from trunkline.protocol.media import customer_file
 from trunkline.protocol.outbound import outbound_kind
+from trunkline.protocol.times import customer_time
 from trunkline.tenancy.directory import TenantDirectory
 from trunkline.tenancy.record import TenantRecord
 
@@ -33,6 +35,8 @@ RECORDED_AT_ONCE = 500
 # Nobody awaits the record, and a claim that comes first writes the same rows: one transaction for many costs less, and
 # is not in the way of claims.
 RECORD_AFTER_S = 0.1
+# Postgres tells times apart by microseconds.
+CLOCK_STEP_S = 2e-6
 # Statuses that tell something about an agent's message; others are counted and dropped.
 TELLING_STATUSES = frozenset({"sent", "delivered", "read", "played", "failed"})
 # Genesys' reports about messages, which are none themselves.
@@ -44,13 +48,6 @@ UNVERIFIED_COUNT_EVERY_S = 5.0
 
 # A number and a business-scoped user id, None what is not told.
 Named = tuple[str | None, str | None]
-
-
-class Lanes(Protocol):
-    """The broker."""
-
-    async def publish(self, envelope: Envelope) -> None:
-        """Return once the envelope is stored; raises StoreUnavailable."""
 
 
 class Arrivals(Protocol):
@@ -81,7 +78,8 @@ class Intake:
         self._lanes = lanes
         self._arrivals = arrivals
         self._people = people
-        self._clock = clock
+        self._now = clock
+        self._last_at = 0.0
         self._record: Grouped[Arrival, None] = Grouped(self._record_group, RECORDED_AT_ONCE, RECORD_AFTER_S)
         self._unverified = (0, 0)
         self._unverified_counted_at = 0.0
@@ -138,6 +136,11 @@ class Intake:
         """Return when everything accepted so far is recorded."""
         await self._record.idle()
 
+    def _clock(self) -> float:
+        """The time, later than any that was told before: it orders what is spooled."""
+        self._last_at = max(self._now(), self._last_at + CLOCK_STEP_S)
+        return self._last_at
+
     async def _arrival(self, element: Element, record: TenantRecord, named: Named) -> Arrival | Stray | None:
         raw, now = element.raw, self._clock()
         external_id = raw.get("id") if isinstance(raw, dict) else None
@@ -149,7 +152,7 @@ class Intake:
         if identity is None:
             return _invalid(element, record, "it names no sender")
         if change := alias_change(raw):
-            await self._people.move(Move(record.tenant_id, *change, now))
+            await self._people.move(Move(record.tenant_id, *change, customer_time(raw, now)))
         envelope, text = _message_envelope(element, record, external_id, identity, now)
         hours = record.settings.conversation_window_hours
         return Arrival(envelope, text, hours, is_message=True, aliases=tuple(aliases), file=customer_file(raw))

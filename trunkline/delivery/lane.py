@@ -5,29 +5,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+from trunkline.delivery.conversation import AFTER_FAULT_S, ConversationQueue, Delivery, LaneParts, LaneSpool
 from trunkline.delivery.held import LaneHeld
-from trunkline.delivery.transform import Done, Pause
+from trunkline.delivery.turn import Done, Turn
 from trunkline.envelope import Envelope
-from trunkline.errors import Unavailable
-from trunkline.tenancy.tenant import Held
+from trunkline.errors import Rejected, Unavailable
+from trunkline.tenancy.tenant import Gone, Held, Ready
 
 log = logging.getLogger(__name__)
 
 SUBSCRIBE_AGAIN_S = 1.0
 HELD_CHECK_S = 1.0
-
-
-class Delivery(Protocol):
-    """A message from the lane's queue."""
-
-    body: bytes
-
-    def ack(self) -> None:
-        """Take it off the queue."""
+# Conversations taken from the spool at once; the others follow.
+SPOOLED_AT_ONCE = 100
+# Of the prefetch, one conversation that waits holds no more than this part.
+MOST_HELD_SHARE = 4
 
 
 class Subscription(Protocol):
@@ -37,37 +33,44 @@ class Subscription(Protocol):
         """Receive nothing more, and return everything that is not acknowledged, in its order."""
 
 
-Subscribe = Callable[[Callable[[Delivery], None], Callable[[], None]], Awaitable[Subscription]]
-
-
-class Interrupted(Exception):
-    """The lane is being given back: stop waiting."""
+# Reads the queue: how many deliveries at once, what takes them, and what is called if it ends without our doing.
+Subscribe = Callable[[int, Callable[[Delivery], None], Callable[[], None]], Awaitable[Subscription]]
 
 
 class LaneRunner:
-    """Reads one lane until told to stop.
+    """Reads one lane, its queue and its part of the spool, until told to stop.
 
-    `standing` tells why the lane must wait, `unreadable` keeps what is not an envelope.
+    `standing` tells whether the lane may be read and how far ahead, at most `prefetch`; `unreadable` keeps what is not
+    an envelope, `give_up` what breaks the code.
     """
 
     def __init__(
         self,
         subscribe: Subscribe,
-        deliver: Callable[[Envelope, Pause], Awaitable[Done]],
-        standing: Callable[[], Awaitable[Held | None]],
+        deliver: Callable[[Envelope, Turn], Awaitable[Done]],
+        standing: Callable[[], Awaitable[Held | Ready | Gone]],
         unreadable: Callable[[bytes], Awaitable[None]],
+        give_up: Callable[[Envelope, Rejected], Awaitable[Done]],
+        spool: LaneSpool,
+        prefetch: int,
     ) -> None:
         self._subscribe = subscribe
-        self._deliver = deliver
         self._standing = standing
         self._unreadable = unreadable
-        self._waiting: dict[str, deque[tuple[Envelope, Delivery]]] = {}
+        self._prefetch = prefetch
+        self._conversations: dict[str, ConversationQueue] = {}
         self._working: set[asyncio.Task[None]] = set()
         self._interrupted = asyncio.Event()
+        self._interrupted.set()
         self._stopping = False
         self._held: LaneHeld | None = None
+        self._most_held = max(1, prefetch // MOST_HELD_SHARE)
+        self._parts = LaneParts(
+            deliver, give_up, self._ack_when_stored, self._stepped, spool, self._interrupted, Counter()
+        )
+        self._subscription: Subscription | None = None
         self.active_at = time.monotonic()
-        self.progress_at = time.monotonic()
+        self.stepped_at = time.monotonic()
 
     @property
     def held_reason(self) -> str | None:
@@ -75,15 +78,22 @@ class LaneRunner:
         return self._held.reason if self._held else None
 
     @property
+    def is_subscribed(self) -> bool:
+        """Whether its queue is being read."""
+        return self._subscription is not None
+
+    @property
     def unfinished(self) -> int:
         """Deliveries received and not yet finished."""
-        # Each waiting conversation has a task; the other tasks see one delivery each to its end.
-        return len(self._working) - len(self._waiting) + sum(len(queue) for queue in self._waiting.values())
+        # Each conversation has a task; the other tasks see one delivery each to its end.
+        held = sum(len(queue) for queue in self._conversations.values())
+        return len(self._working) - len(self._conversations) + held
 
     @property
     def oldest_accepted_at(self) -> float | None:
         """When the oldest message that waits here was accepted, in Unix seconds."""
-        return min((queue[0][0].accepted_at for queue in self._waiting.values() if queue), default=None)
+        oldest = (queue.oldest_accepted_at for queue in self._conversations.values())
+        return min((at for at in oldest if at is not None), default=None)
 
     async def run(self) -> None:
         """Consume until `stop`; returns with everything finished or given back."""
@@ -95,13 +105,23 @@ class LaneRunner:
         self._stopping = True
         self._interrupted.set()
 
+    def offer(self, conversation: str) -> None:
+        """The spool has something of this conversation: take it up, unless that is being done or there is too much."""
+        if self._interrupted.is_set() or conversation in self._conversations:
+            return
+        if len(self._conversations) >= max(SPOOLED_AT_ONCE, self._prefetch):
+            return
+        self.active_at = time.monotonic()
+        self._open(conversation).may_be_spooled = True
+
     async def _take_turn(self) -> float:
         """Read the lane for as long as it may be read; answers after how many seconds to try again."""
         try:
             standing = await self._standing()
-            self._held = LaneHeld(standing.reason, standing.retry_after_s) if standing else None
-            if standing is None and not self._stopping:
-                await self._read()
+            self._held = LaneHeld(standing.reason, standing.retry_after_s) if isinstance(standing, Held) else None
+            if self._held is None and not self._stopping:
+                most = standing.prefetch if isinstance(standing, Ready) else self._prefetch
+                await self._read(min(most, self._prefetch))
         except Unavailable as error:
             log.info("lane.waits", extra={"error": str(error)})
             return SUBSCRIBE_AGAIN_S
@@ -110,13 +130,33 @@ class LaneRunner:
             return SUBSCRIBE_AGAIN_S
         return min(self._held.retry_after_s, HELD_CHECK_S) if self._held else 0.0
 
-    async def _read(self) -> None:
+    async def _read(self, prefetch: int) -> None:
         self._interrupted.clear()
-        subscription = await self._subscribe(self._receive, self._interrupted.set)
-        await self._interrupted.wait()
-        # What is under way ends before the queue is left: the next reader would go on behind it.
-        await self._finish_under_way()
-        await subscription.close()
+        subscribing = asyncio.create_task(self._subscribe_once_possible(prefetch))
+        try:
+            await self._interrupted.wait()
+            # What is under way ends before the queue is left: the next reader would go on behind it.
+            await self._finish_under_way()
+        finally:
+            self._interrupted.set()
+            subscribing.cancel()
+            await asyncio.gather(subscribing, return_exceptions=True)
+            subscription, self._subscription = self._subscription, None
+            if subscription is not None:
+                await subscription.close()
+
+    async def _subscribe_once_possible(self, prefetch: int) -> None:
+        """The spool is read meanwhile."""
+        while True:
+            try:
+                self._subscription = await self._subscribe(prefetch, self._receive, self._interrupted.set)
+            except Unavailable as error:
+                log.info("lane.waits", extra={"error": str(error)})
+            except Exception:
+                log.exception("lane.failed")
+            else:
+                return
+            await asyncio.sleep(SUBSCRIBE_AGAIN_S)
 
     def _give_back(self, reason: str, retry_after_s: float) -> None:
         self._held = LaneHeld(reason, retry_after_s)
@@ -131,46 +171,41 @@ class LaneRunner:
         except ValueError:
             self._start(self._keep_unreadable(delivery))
             return
-        queue = self._waiting.get(envelope.conversation)
-        if queue is not None:
-            queue.append((envelope, delivery))
-            return
-        self._waiting[envelope.conversation] = deque([(envelope, delivery)])
-        self._start(self._serve(envelope.conversation))
+        queue = self._conversations.get(envelope.conversation) or self._open(envelope.conversation)
+        queue.add(envelope, delivery)
+
+    def _open(self, conversation: str) -> ConversationQueue:
+        queue = self._conversations[conversation] = ConversationQueue(conversation, self._parts, self._most_held)
+        self._start(self._serve(conversation, queue))
+        return queue
 
     def _start(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)
         self._working.add(task)
         task.add_done_callback(self._working.discard)
 
-    async def _serve(self, conversation: str) -> None:
-        """Deliver what waits in one conversation, one after the other."""
-        queue = self._waiting[conversation]
+    async def _serve(self, conversation: str, queue: ConversationQueue) -> None:
         try:
-            while queue and not self._interrupted.is_set():
-                envelope, delivery = queue[0]
-                done = await self._deliver(envelope, self._pause)
-                queue.popleft()
-                self._ack_when_stored(delivery, done)
+            await queue.serve()
         except LaneHeld as held:
             self._give_back(held.reason, held.retry_after_s)
-        except Interrupted:
-            pass
         except Exception:
-            # Our own bug: give the lane back as a whole, in order, rather than skip a message.
             log.exception("lane.failed", extra={"conversation_length": len(queue)})
-            self._give_back("an error of our own, see the log", SUBSCRIBE_AGAIN_S)
+            self._give_back("an error of our own, see the log", AFTER_FAULT_S)
         finally:
-            del self._waiting[conversation]
+            del self._conversations[conversation]
+
+    def _stepped(self) -> None:
+        self.stepped_at = time.monotonic()
 
     def _ack_when_stored(self, delivery: Delivery, done: Done) -> None:
         def ack(stored: asyncio.Future[None]) -> None:
             if not stored.cancelled() and stored.exception() is None:
-                self.progress_at = time.monotonic()
+                self._stepped()
                 delivery.ack()
 
         if done.stored is None:
-            self.progress_at = time.monotonic()
+            self._stepped()
             delivery.ack()
         else:
             done.stored.add_done_callback(ack)
@@ -188,14 +223,6 @@ class LaneRunner:
             self._give_back("an unreadable message cannot be kept", SUBSCRIBE_AGAIN_S)
             return
         delivery.ack()
-
-    async def _pause(self, wait_s: float) -> None:
-        """Wait in place, unless the lane is given back meanwhile."""
-        try:
-            await asyncio.wait_for(self._interrupted.wait(), wait_s)
-        except TimeoutError:
-            return
-        raise Interrupted
 
     async def _finish_under_way(self) -> None:
         while self._working:

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
 from trunkline.attempt import LEAVE_WITHIN_S, Claim, ClaimAnswer, Outcome
+from trunkline.envelope import Envelope
 from trunkline.errors import StoreUnavailable
+from trunkline.grouping import Grouped
 
 Entry = TypeVar("Entry")
 
@@ -29,6 +31,9 @@ class AttemptStore(Protocol):
     async def exchange(self, outcomes: Sequence[Outcome], claims: Sequence[Claim]) -> Sequence[ClaimAnswer | Exception]:
         """Store the outcomes and answer the claims in one transaction; raises StoreUnavailable."""
 
+    async def statuses(self, envelopes: Sequence[Envelope]) -> Sequence[str | None]:
+        """Where each message stands; raises StoreUnavailable."""
+
 
 class Ledger:
     """Groups what one process writes about attempts.
@@ -41,6 +46,7 @@ class Ledger:
         self._outcomes: deque[tuple[Outcome, asyncio.Future[None]]] = deque()
         self._claims: deque[tuple[Claim, asyncio.Future[tuple[ClaimAnswer, float]]]] = deque()
         self._runner: asyncio.Task[None] | None = None
+        self._statuses: Grouped[Envelope, str | None] = Grouped(store.statuses, GROUP_LIMIT)
 
     @property
     def unsettled(self) -> int:
@@ -60,6 +66,10 @@ class Ledger:
         self._outcomes.append((outcome, stored))
         self._start()
         return stored
+
+    async def status(self, envelope: Envelope) -> str | None:
+        """Where the message stands, None when it has no row; raises StoreUnavailable."""
+        return await self._statuses(envelope)
 
     async def idle(self) -> None:
         """Return when everything given so far is stored."""

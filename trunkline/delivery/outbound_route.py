@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
 from trunkline.attempt import Callback
-from trunkline.delivery.routes import Accepted, Access, Job, is_sign_of_life
+from trunkline.delivery.routes import Accepted, Access, Job, Prepared, is_sign_of_life
 from trunkline.envelope import Envelope
 from trunkline.protocol.media import UploadedFile
 from trunkline.protocol.outbound import WhatsAppPost, convert_outbound, is_typing, readdress, typing_body
@@ -69,7 +69,7 @@ class OutboundRoute:
         self._customers = customers
         self._reports = reports
 
-    async def prepare(self, envelope: Envelope) -> Callable[[Access], Job] | None:
+    async def prepare(self, envelope: Envelope) -> Prepared | None:
         """One request for each WhatsApp message that it becomes, its files uploaded."""
         if is_sign_of_life(envelope):
             return await self._typing(envelope)
@@ -79,13 +79,16 @@ class OutboundRoute:
         posts = convert_outbound(envelope.payload, await self._files.of(envelope))
         address = await self._addresses.address(envelope.tenant_id, envelope.conversation)
         address = address or envelope.conversation
-        return lambda access: self._job(envelope, posts, address, access)
+        return Prepared(
+            lambda access: self._job(envelope, posts, address, access),
+            is_free_form=any(post.body.get("type") != "template" for post in posts),
+        )
 
-    async def _typing(self, envelope: Envelope) -> Callable[[Access], Job] | None:
+    async def _typing(self, envelope: Envelope) -> Prepared | None:
         if not is_typing(envelope.payload):
             return None
         wamid = await self._customers.last_inbound(envelope.tenant_id, envelope.conversation)
-        return (lambda access: Job([partial(self._mark, access, wamid)])) if wamid else None
+        return Prepared(lambda access: Job([partial(self._mark, access, wamid)])) if wamid else None
 
     def _job(self, envelope: Envelope, posts: Sequence[WhatsAppPost], address: str, access: Access) -> Job:
         assert isinstance(access, WhatsAppAccess)

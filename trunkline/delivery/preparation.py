@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 
 from trunkline.delivery.retry import RetryIn, RetryPolicy
-from trunkline.delivery.routes import Access, Job, Route
+from trunkline.delivery.routes import Access, Job, Prepared, Route
+from trunkline.delivery.turn import ASK_AGAIN_S
 from trunkline.envelope import Envelope
 from trunkline.errors import Rejected, StoreUnavailable, TrunklineError, Unavailable
 
 log = logging.getLogger(__name__)
-
-Prepared = Callable[[Access], Job]
-
-ASK_AGAIN_S = 0.5
 
 
 class Preparation:
@@ -63,7 +59,7 @@ class Preparation:
         if isinstance(error, TrunklineError) and not isinstance(error, Rejected):
             raise error
         refusal = error if isinstance(error, Rejected) else self._poison(error)
-        return lambda _: Job(refusal=refusal)
+        return Prepared(lambda _: Job(refusal=refusal))
 
     def _poison(self, error: Exception) -> Rejected:
         facts = {"tenant": self._envelope.tenant_id, "envelope": self._envelope.message_id}

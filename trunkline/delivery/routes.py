@@ -11,7 +11,7 @@ from trunkline.envelope import Direction, Envelope
 from trunkline.errors import Rejected
 from trunkline.protocol.inbound import GenesysPost
 from trunkline.protocol.outcomes import GenesysAccepted
-from trunkline.tenancy.tenant import GenesysAccess, WhatsAppAccess
+from trunkline.tenancy.tenant import GenesysAccess, Priority, WhatsAppAccess
 
 Access = GenesysAccess | WhatsAppAccess
 EVENT_KIND = "event"
@@ -45,6 +45,22 @@ class Job:
     receipt: ReceiptNote | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A job but for the access that its calls need.
+
+    `is_free_form`: it sends to WhatsApp what is no template. `priority`: who goes first where calls are short.
+    """
+
+    make: Callable[[Access], Job]
+    is_free_form: bool = False
+    priority: Priority = Priority.MESSAGE
+
+    def __call__(self, access: Access) -> Job:
+        """The job; raises Rejected when it cannot be converted."""
+        return self.make(access)
+
+
 class Genesys(Protocol):
     """The Open Messaging API."""
 
@@ -55,8 +71,8 @@ class Genesys(Protocol):
 class Route(Protocol):
     """One direction."""
 
-    async def prepare(self, envelope: Envelope) -> Callable[[Access], Job] | None:
-        """How the job that `envelope` is will be made; None when no call, and so no passage, is needed.
+    async def prepare(self, envelope: Envelope) -> Prepared | None:
+        """The job that `envelope` is; None when no call, and so no passage, is needed.
 
         May take long, for it moves files. Both steps raise Rejected when it cannot be converted.
         """

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
 from trunkline.attempt import Callback, ReceiptNote
-from trunkline.delivery.routes import Accepted, Access, Genesys, Job
+from trunkline.delivery.routes import Accepted, Access, Genesys, Job, Prepared
 from trunkline.envelope import Envelope
 from trunkline.protocol.identity import genesys_sender
 from trunkline.protocol.receipts import ReceiptDecision, convert_receipt, receipt_for
-from trunkline.tenancy.tenant import GenesysAccess
+from trunkline.tenancy.tenant import GenesysAccess, Priority
 
 
 class SentMessage(Protocol):
@@ -55,7 +54,7 @@ class StatusRoute:
         self._genesys = genesys
         self._sent = sent
 
-    async def prepare(self, envelope: Envelope) -> Callable[[Access], Job] | None:
+    async def prepare(self, envelope: Envelope) -> Prepared | None:
         """The receipt, unless the message is not ours, Genesys knows already, or other parts are still on their way."""
         status, tenant_id, wamid = envelope.payload["status"], envelope.tenant_id, envelope.external_id
         decision = receipt_for(status)
@@ -72,7 +71,11 @@ class StatusRoute:
         is_part = decision.status == "Delivered" and part.parts > 1
         if is_part and not await self._sent.mark_delivered(tenant_id, part, wamid):
             return None
-        return lambda access: self._job(envelope, message, decision, access)
+        failed = decision.status == "Failed"
+        return Prepared(
+            lambda access: self._job(envelope, message, decision, access),
+            priority=Priority.FAILED_RECEIPT if failed else Priority.DELIVERED_RECEIPT,
+        )
 
     def _job(self, envelope: Envelope, message: SentMessage, decision: ReceiptDecision, access: Access) -> Job:
         assert isinstance(access, GenesysAccess)

@@ -23,12 +23,13 @@ WAKEUPS_PREFETCH = 1000
 class Delivery:
     """One message from a lane, to be acknowledged once its outcome is stored."""
 
-    __slots__ = ("_subscription", "_tag", "body")
+    __slots__ = ("_subscription", "_tag", "body", "redelivered")
 
-    def __init__(self, subscription: Subscription, tag: int, body: bytes) -> None:
+    def __init__(self, subscription: Subscription, tag: int, body: bytes, redelivered: bool) -> None:
         self._subscription = subscription
         self._tag = tag
         self.body = body
+        self.redelivered = redelivered
 
     def ack(self) -> None:
         """Take it off the queue; nothing happens when its channel has gone, since it will come again."""
@@ -82,7 +83,7 @@ class Subscription:
             raise StoreUnavailable("RabbitMQ: the channel was closed")
 
     def _receive(self, _: Channel, method: Any, __: Any, body: bytes) -> None:
-        self._on_delivery(Delivery(self, method.delivery_tag, body))
+        self._on_delivery(Delivery(self, method.delivery_tag, body, bool(method.redelivered)))
 
     def _on_cancelled_by_broker(self, _: Any) -> None:
         # The queue was deleted, or its node went: the channel is of no use without it.

@@ -6,25 +6,53 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
-from trunkline.attempt import Busy, Claim, ClaimAnswer, Granted, Outcome, OutOfDate, Settled, Uncertain
+from trunkline.attempt import (
+    NEWS_WITHIN_S,
+    Behind,
+    Busy,
+    Claim,
+    ClaimAnswer,
+    Granted,
+    Outcome,
+    OutOfDate,
+    Settled,
+    Uncertain,
+)
 from trunkline.envelope import Direction, Envelope
 from trunkline.stores.database import Connection, Pool, connection
 from trunkline.stores.values import as_json, as_rows, storable
 
-# How long a send to WhatsApp with an unknown outcome waits for a status that tells (protocol notes 5.1).
-NEWS_WITHIN_S = 30
 CONVERSATIONS_REMEMBERED = 20_000
 
 # Two transactions must never wait for each other in a circle, and each settles before it claims. So a claim waits only
 # for a row that somebody is inserting at this moment, in one order everywhere (tenant, message); a row that exists and
 # is locked is passed over, for its settler may want what was settled here before. Every join is by a key of a table:
 # two parts of the statement joined with each other would compare each row with every other one.
-_CLAIM = """
+#
+# What is older in the spool goes first. What comes from the spool itself also waits for what the broker still holds of
+# its conversation, as far as arrivals have been recorded: `alone` says that the queue was looked into.
+_OLDER_SPOOLED = """
+    FROM intake_spool p
+    WHERE p.tenant_id = a.tenant_id AND p.direction = a.direction AND p.wa_id = a.wa_id
+      AND p.accepted_at < to_timestamp(a.accepted) AND p.message_id <> a.message_id
+"""
+_IS_BEHIND = f"""(
+    EXISTS (SELECT {_OLDER_SPOOLED})
+    OR CASE WHEN a.spooled THEN EXISTS (
+        SELECT FROM conversation_mappings k
+        JOIN messages o ON o.tenant_id = k.tenant_id AND o.conversation_id = k.conversation_id
+        WHERE k.tenant_id = a.tenant_id AND k.wa_id = a.wa_id AND o.direction = a.direction
+          AND o.accepted_at < to_timestamp(a.accepted)
+          AND (o.status = 'sending' AND o.claim_until > now() OR NOT a.alone AND o.status IN ('received', 'waiting'))
+    ) ELSE false END
+)"""
+_CLAIM = f"""
 WITH asked AS MATERIALIZED (
-    SELECT a.*, e.status, s.key_hash IS NOT NULL AS seen
+    SELECT a.*, e.status, s.key_hash IS NOT NULL AS seen, {_IS_BEHIND} AS behind
     FROM json_to_recordset(%(rows)s::json)
          AS a(tenant_id text, message_id uuid, wa_id text, conversation_id uuid, direction text, kind text, wamid text,
-              genesys_id text, text text, accepted float8, epoch bigint, attempt_id uuid, owner text, claim_s float8)
+              genesys_id text, text text, accepted float8, epoch bigint, attempt_id uuid, owner text, claim_s float8,
+              spooled boolean, alone boolean)
     JOIN tenant_activations t ON t.tenant_id = a.tenant_id AND t.epoch = a.epoch
     LEFT JOIN messages e ON e.tenant_id = a.tenant_id AND e.message_id = a.message_id
     LEFT JOIN seen s ON s.tenant_id = a.tenant_id AND s.key_hash = a.message_id
@@ -33,7 +61,7 @@ WITH asked AS MATERIALIZED (
                           text, attempts, attempt_id, owner, claimed_at, claim_until, accepted_at)
     SELECT tenant_id, message_id, wa_id, conversation_id, direction, kind, 'sending', wamid, genesys_id,
            text, 1, attempt_id, owner, now(), now() + make_interval(secs => claim_s), to_timestamp(accepted)
-    FROM asked WHERE status IS NULL AND NOT seen
+    FROM asked WHERE status IS NULL AND NOT seen AND NOT behind
     ORDER BY tenant_id, message_id
     ON CONFLICT (tenant_id, message_id) DO NOTHING
     RETURNING tenant_id, message_id, attempt_id, attempts, parts_done, unknowns
@@ -41,7 +69,7 @@ WITH asked AS MATERIALIZED (
     SELECT a.tenant_id, a.message_id, a.attempt_id, a.owner, a.claim_s, a.conversation_id, a.text
     FROM asked a JOIN messages m ON m.tenant_id = a.tenant_id AND m.message_id = a.message_id
     WHERE a.status IS NOT NULL AND (SELECT count(*) FROM made) >= 0  -- after every wait
-      AND (m.status IN ('received', 'waiting')
+      AND (m.status IN ('received', 'waiting') AND NOT a.behind
            OR m.status = 'unknown'
               AND (m.direction <> 'outbound' OR m.updated_at < now() - make_interval(secs => %(news)s)))
     FOR UPDATE OF m SKIP LOCKED
@@ -63,13 +91,23 @@ SELECT attempt_id::text, attempts, parts_done, unknowns FROM claimed
 """
 
 # Why a claim was not granted.
-_STANDING = """
+_STANDING = f"""
 SELECT a.tenant_id, a.message_id::text, t.epoch IS NOT DISTINCT FROM a.epoch AS current, m.status, m.attempt_id::text,
-       m.owner, m.claim_until < now() AS expired,
-       EXTRACT(epoch FROM m.updated_at + make_interval(secs => %(news)s) - now())::float8 AS news_in_s
-FROM unnest(%(tenant)s::text[], %(message)s::uuid[], %(epoch)s::bigint[]) AS a(tenant_id, message_id, epoch)
+       m.owner, EXTRACT(epoch FROM m.claim_until - now())::float8 AS left_s,
+       EXTRACT(epoch FROM m.updated_at + make_interval(secs => %(news)s) - now())::float8 AS news_in_s,
+       {_IS_BEHIND} AS behind,
+       (SELECT EXTRACT(epoch FROM p.due_at - now())::float8 {_OLDER_SPOOLED} ORDER BY p.accepted_at, p.id LIMIT 1)
+FROM json_to_recordset(%(rows)s::json)
+     AS a(tenant_id text, message_id uuid, wa_id text, direction text, accepted float8, epoch bigint,
+          spooled boolean, alone boolean)
 LEFT JOIN tenant_activations t ON t.tenant_id = a.tenant_id
 LEFT JOIN messages m ON m.tenant_id = a.tenant_id AND m.message_id = a.message_id
+"""
+
+_STATUSES = """
+SELECT m.tenant_id, m.message_id::text, m.status
+FROM unnest(%(tenant)s::text[], %(message)s::uuid[]) AS k(tenant_id, message_id)
+JOIN messages m USING (tenant_id, message_id)
 """
 
 # An outcome is taken from whoever made the attempt; a late "delivered" is believed even from a superseded one, and
@@ -157,6 +195,13 @@ class MessageStore:
             self._learned.popitem(last=False)
         return answers
 
+    async def statuses(self, envelopes: Sequence[Envelope]) -> list[str | None]:
+        """Where each message stands, None where it has no row; raises StoreUnavailable."""
+        async with connection(self._pool) as taken:
+            rows = await (await taken.execute(_STATUSES, _keys(envelopes))).fetchall()
+        found = {(tenant_id, message_id): status for tenant_id, message_id, status in rows}
+        return [found.get((envelope.tenant_id, envelope.message_id)) for envelope in envelopes]
+
     async def bury_unreadable(self, tenant_id: str, direction: Direction, message_id: str, body: bytes) -> None:
         """Keep a queue's message that is not an envelope as a dead letter `poison`."""
         row = {
@@ -220,29 +265,36 @@ def _claim_row(claim: Claim) -> dict[str, Any]:
         "attempt_id": claim.attempt_id,
         "owner": claim.owner,
         "claim_s": claim.claim_s,
+        "spooled": claim.spooled,
+        "alone": claim.alone,
     }
 
 
 async def _standing(taken: Connection, claims: Sequence[Claim]) -> dict[tuple[str, str], ClaimAnswer]:
-    parameters = {
-        **_keys([claim.envelope for claim in claims]),
-        "epoch": [claim.epoch for claim in claims],
-        "news": NEWS_WITHIN_S,
-    }
+    parameters = {"rows": as_rows([_claim_row(claim) for claim in claims]), "news": NEWS_WITHIN_S}
     rows = await (await taken.execute(_STANDING, parameters)).fetchall()
     return {(tenant_id, message_id): _why_not(*standing) for tenant_id, message_id, *standing in rows}
 
 
 def _why_not(
-    current: bool, status: str | None, attempt_id: str, owner: str | None, expired: bool | None, news_in_s: float
+    current: bool,
+    status: str | None,
+    attempt_id: str,
+    owner: str | None,
+    left_s: float | None,
+    news_in_s: float,
+    behind: bool,
+    due_in_s: float | None,
 ) -> ClaimAnswer:
     match status:
         case _ if not current:
             return OutOfDate()
+        case None | "received" | "waiting" if behind:
+            return Behind(due_in_s)
         case None:
             return Settled("erased")  # claimed once, and its row has gone since: its repetition is dropped
         case "sending":
-            return Busy(attempt_id, owner or "", expired is not False)
+            return Busy(attempt_id, owner or "", left_s or 0.0)
         case "unknown":
             return Uncertain(max(0.0, news_in_s))
         case "received" | "waiting":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
+from operator import itemgetter
 from typing import Literal
 
 from trunkline.envelope import Direction, Envelope
@@ -40,14 +42,22 @@ WHERE h.due_at <= now() LIMIT %(limit)s
 """
 
 _OF_CONVERSATION = """
-SELECT envelope FROM intake_spool
+SELECT envelope, due_at <= now() FROM intake_spool
 WHERE tenant_id = %(tenant)s AND direction = %(direction)s AND wa_id = %(wa_id)s
 ORDER BY accepted_at, id LIMIT %(limit)s
 """
 
-_REMOVE = """
-DELETE FROM intake_spool p USING unnest(%(tenant)s::text[], %(message)s::uuid[]) AS k(tenant_id, message_id)
+_POSTPONE = """
+UPDATE intake_spool p SET due_at = now() + make_interval(secs => %(wait_s)s)
+FROM unnest(%(tenant)s::text[], %(message)s::uuid[]) AS k(tenant_id, message_id)
 WHERE p.tenant_id = k.tenant_id AND p.message_id = k.message_id
+"""
+
+# A message that was replayed since it came to its end is there anew.
+_REMOVE = """
+DELETE FROM intake_spool p
+USING unnest(%(tenant)s::text[], %(message)s::uuid[], %(accepted)s::float8[]) AS k(tenant_id, message_id, accepted)
+WHERE p.tenant_id = k.tenant_id AND p.message_id = k.message_id AND p.accepted_at <= to_timestamp(k.accepted)
 """
 
 
@@ -74,10 +84,16 @@ class SpoolStore:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def append(self, envelopes: Sequence[Envelope], cause: Cause, wait_s: float = 0.0) -> None:
-        """Put envelopes into the spool, in their order; not due before `wait_s` seconds have passed."""
+    async def append(self, envelopes: Sequence[Envelope], cause: Cause = "broker_away") -> None:
+        """Put envelopes into the spool, in their order."""
         async with connection(self._pool) as taken:
-            await append_rows(taken, envelopes, cause, wait_s)
+            await append_rows(taken, envelopes, cause)
+
+    async def park(self, envelopes: Sequence[Envelope], wait_s: float) -> None:
+        """Put envelopes of a conversation into the spool, not due before `wait_s`; those there already wait as long."""
+        async with connection(self._pool) as taken:
+            await append_rows(taken, envelopes, "parked", wait_s)
+            await taken.execute(_POSTPONE, {**_keys(envelopes), "wait_s": wait_s})
 
     async def lanes(self) -> list[tuple[str, Direction]]:
         """Lanes with something that is due."""
@@ -97,7 +113,7 @@ class SpoolStore:
         return [(tenant_id, Direction(direction), wa_id) for tenant_id, direction, wa_id in rows]
 
     async def of_conversation(self, tenant_id: str, direction: Direction, wa_id: str) -> list[Envelope]:
-        """The first envelopes of a conversation, in order."""
+        """The first envelopes of a conversation, in order; none while the first is not due."""
         parameters = {
             "tenant": tenant_id,
             "direction": direction.value,
@@ -106,10 +122,14 @@ class SpoolStore:
         }
         async with connection(self._pool) as taken:
             rows = await (await taken.execute(_OF_CONVERSATION, parameters)).fetchall()
-        return [Envelope.from_bytes(bytes(envelope)) for (envelope,) in rows]
+        return [Envelope.from_bytes(bytes(envelope)) for envelope, _ in takewhile(itemgetter(1), rows)]
 
     async def remove(self, envelopes: Sequence[Envelope]) -> None:
         """Keep these no longer: their outcomes are stored."""
-        keys = {"tenant": [each.tenant_id for each in envelopes], "message": [each.message_id for each in envelopes]}
         async with connection(self._pool) as taken:
-            await taken.execute(_REMOVE, keys)
+            accepted = [envelope.accepted_at for envelope in envelopes]
+            await taken.execute(_REMOVE, {**_keys(envelopes), "accepted": accepted})
+
+
+def _keys(envelopes: Sequence[Envelope]) -> dict[str, list[str]]:
+    return {"tenant": [each.tenant_id for each in envelopes], "message": [each.message_id for each in envelopes]}

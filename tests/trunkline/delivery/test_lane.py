@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from tests.fakes import envelope, until
+from trunkline.delivery import conversation as conversation_module
 from trunkline.delivery import lane as lane_module
 from trunkline.delivery.held import LaneHeld
 from trunkline.delivery.lane import LaneRunner
-from trunkline.delivery.transform import Done, Pause
+from trunkline.delivery.turn import Done, OlderFirst, Turn
 from trunkline.envelope import Envelope
-from trunkline.errors import StoreUnavailable, Unavailable
-from trunkline.tenancy.tenant import Held
+from trunkline.errors import Rejected, StoreUnavailable, Unavailable
+from trunkline.tenancy.tenant import Gone, Held, Ready
 
 
 class Queue:
@@ -27,6 +28,8 @@ class Queue:
         self.acked: list[str] = []
         self.subscriptions = 0
         self.away = False
+        self.prefetch = 0
+        self.redelivered: set[bytes] = set()
         self._consumer: tuple[Callable[[Item], None], Callable[[], None]] | None = None
 
     @property
@@ -37,8 +40,11 @@ class Queue:
         self.ready += [item if isinstance(item, bytes) else item.to_bytes() for item in items]
         self._push()
 
-    async def subscribe(self, on_delivery: Callable[[Item], None], on_lost: Callable[[], None]) -> Reading:
+    async def subscribe(
+        self, prefetch: int, on_delivery: Callable[[Item], None], on_lost: Callable[[], None]
+    ) -> Reading:
         await asyncio.sleep(0)
+        self.prefetch = prefetch
         if self.away:
             raise StoreUnavailable("RabbitMQ: connect ECONNREFUSED")
         assert self._consumer is None, "one reader at a time"
@@ -59,6 +65,7 @@ class Queue:
         self.ready[:0] = [item.body for item in self.unacked]
         for item in self.unacked:
             item.is_live = False
+            self.redelivered.add(item.body)
         self.unacked = []
 
     def _push(self) -> None:
@@ -73,6 +80,7 @@ class Item:
 
     def __init__(self, queue: Queue, body: bytes) -> None:
         self.body = body
+        self.redelivered = body in queue.redelivered
         self.is_live = True
         self._queue = queue
 
@@ -96,6 +104,53 @@ class Reading:
         self._queue.give_back()
 
 
+class Spool:
+    """The lane's part of the spool; `due_in_s` says when a conversation may be tried."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+        self.rows: list[Envelope] = []
+        self.due_in_s: dict[str, float] = {}
+        self.away = False
+        self.parked: list[tuple[list[str], float]] = []
+
+    def names(self) -> list[str]:
+        return [row.external_id for row in self.rows]
+
+    async def due(self, conversation: str) -> Sequence[Envelope]:
+        await self._answer()
+        rows = sorted((row for row in self.rows if row.conversation == conversation), key=lambda row: row.accepted_at)
+        return [] if self.due_in_s.get(conversation, 0.0) > 0 else rows
+
+    async def park(self, envelopes: Sequence[Envelope], wait_s: float) -> None:
+        await self._answer()
+        self.parked.append(([each.external_id for each in envelopes], wait_s))
+        self.rows += [each for each in envelopes if each not in self.rows]
+        if wait_s:
+            self.due_in_s[envelopes[0].conversation] = wait_s
+
+    async def remove(self, message: Envelope) -> None:
+        await self._answer()
+        self.rows.remove(message)
+
+    async def queue_is_empty(self) -> bool:
+        await self._answer()
+        return self._queue.is_read and not self._queue.ready
+
+    def older_than(self, message: Envelope) -> float | None:
+        """What a claim would say of what is here: seconds until the first older one is due, None for nothing older."""
+        older = [
+            row for row in self.rows
+            if row.conversation == message.conversation and row.accepted_at < message.accepted_at
+        ]  # fmt: skip
+        return self.due_in_s.get(message.conversation, 0.0) if older else None
+
+    async def _answer(self) -> None:
+        await asyncio.sleep(0)
+        if self.away:
+            raise StoreUnavailable("Postgres cannot be reached")
+
+
 class World:
     """A runner with its queue; messages end when they are let go, in the way they are told to."""
 
@@ -103,6 +158,10 @@ class World:
         self.queue = Queue()
         self.begun: list[str] = []
         self.standing: Held | Exception | None = None
+        self.spool = Spool(self.queue)
+        self.turns: dict[str, tuple[bool, bool, bool]] = {}
+        self.unfinished_elsewhere: set[str] = set()
+        self.given_up: list[str] = []
         self.kept: list[bytes] = []
         self.cannot_keep: Exception | None = None
         self.fails: dict[str, Exception] = {}
@@ -110,7 +169,15 @@ class World:
         self.stored: defaultdict[str, asyncio.Future[None] | None] = defaultdict(lambda: None)
         self._gates: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self.open = True
-        self.runner = LaneRunner(self.queue.subscribe, self._deliver, self._tell_standing, self._keep)
+        self.runner = LaneRunner(
+            self.queue.subscribe,
+            self._deliver,
+            self._tell_standing,
+            self._keep,
+            self._give_up,
+            self.spool,
+            PREFETCH,
+        )
         self.running: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -125,22 +192,32 @@ class World:
         assert self.running is not None
         await asyncio.wait_for(self.running, timeout=5)
 
-    async def _deliver(self, message: Envelope, pause: Pause) -> Done:
+    async def _deliver(self, message: Envelope, turn: Turn) -> Done:
         name = message.external_id
+        older = self.spool.older_than(message)
+        if older is not None:
+            raise OlderFirst(older)
+        if turn.spooled and not turn.alone and name in self.unfinished_elsewhere:
+            raise OlderFirst(None)
         self.begun.append(name)
+        self.turns[name] = (turn.spooled, turn.alone, turn.redelivered)
         if name in self.waits:
-            await pause(self.waits[name])
+            await turn.pause(self.waits.pop(name))
         if not self.open:
             await self._gates[name].wait()
         if name in self.fails:
             raise self.fails.pop(name)
         return Done(self.stored[name])
 
-    async def _tell_standing(self) -> Held | None:
+    async def _tell_standing(self) -> Held | Ready | Gone:
         await asyncio.sleep(0)
         if isinstance(self.standing, Exception):
             raise self.standing
-        return self.standing
+        return self.standing or Ready(1000)
+
+    async def _give_up(self, message: Envelope, refusal: Rejected) -> Done:
+        self.given_up.append(f"{message.external_id} {refusal.reason}")
+        return Done()
 
     async def _keep(self, body: bytes) -> None:
         if self.cannot_keep is not None:
@@ -152,11 +229,19 @@ class World:
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(lane_module, "SUBSCRIBE_AGAIN_S", 0.005)
     monkeypatch.setattr(lane_module, "HELD_CHECK_S", 0.005)
+    monkeypatch.setattr(conversation_module, "AFTER_FAULT_S", 0.005)
+    monkeypatch.setattr(conversation_module, "ASK_AGAIN_S", 0.005)
     return World()
 
 
+PREFETCH = 20
+
+
 def said(conversation: str, *numbers: int) -> list[Envelope]:
-    return [envelope(number, conversation=conversation, external_id=f"{conversation}{number}") for number in numbers]
+    return [
+        envelope(number, conversation=conversation, external_id=f"{conversation}{number}", accepted_at=float(number))
+        for number in numbers
+    ]
 
 
 async def test_a_conversation_is_delivered_one_after_the_other_and_acknowledged_in_order(world: World) -> None:
@@ -240,7 +325,7 @@ async def test_stop_waits_for_outcomes_to_be_stored(world: World) -> None:
 
 
 async def test_stop_ends_waits_in_place(world: World) -> None:
-    world.waits["a1"] = 3600
+    world.waits["a1"] = 50
     world.start()
     world.queue.put(*said("a", 1, 2))
     await until(lambda: world.begun == ["a1"], "the delivery")
@@ -273,7 +358,7 @@ async def test_what_arrives_after_a_stop_goes_back(world: World) -> None:
 
 async def test_a_held_lane_gives_everything_back_and_resumes_in_order(world: World) -> None:
     world.fails["a1"] = LaneHeld("429 too.many.requests", 0.001)
-    world.waits["b1"] = 3600
+    world.waits["b1"] = 50
     world.standing = None
     world.start()
     await until(lambda: world.queue.is_read, "the reader")
@@ -421,4 +506,174 @@ async def test_a_lane_tells_how_old_its_oldest_message_is(world: World) -> None:
     await until(lambda: world.queue.acked == ["wamid.3"], "the older one")
     assert world.runner.oldest_accepted_at == 50.0
     world.let("wamid.1", "wamid.2")
+    await world.stop()
+
+
+async def test_a_lane_is_read_as_far_ahead_as_can_leave_soon(world: World) -> None:
+    world.start()
+    await until(lambda: world.queue.is_read, "the reader")
+    assert world.queue.prefetch == PREFETCH
+    await world.stop()
+
+
+async def test_what_breaks_the_code_again_and_again_is_given_up_and_the_lane_goes_on(world: World) -> None:
+    class Stubborn(dict[str, Exception]):
+        def pop(self, name: str, *_: object) -> Exception:
+            return self[name]
+
+    world.fails = Stubborn(a1=RuntimeError("a bug"))
+    world.start()
+    world.queue.put(*said("a", 1, 2))
+    await until(lambda: world.queue.acked == ["a1", "a2"], "both")
+    assert world.given_up == ["a1 poison"]
+    assert world.begun == ["a1", "a1", "a1", "a2"]
+    await world.stop()
+
+
+async def test_a_message_that_somebody_had_before_says_so(world: World) -> None:
+    world.open = False
+    world.start()
+    world.queue.put(*said("a", 1))
+    await until(lambda: world.begun == ["a1"], "the delivery")
+    world.queue.lose_connection()
+    world.let("a1")
+    await until(lambda: world.queue.acked == ["a1"], "the second delivery")
+    assert world.turns["a1"] == (False, False, True)
+    await world.stop()
+
+
+# --- the spool ---
+
+
+async def test_the_spool_is_read_while_the_broker_is_away(world: World) -> None:
+    world.queue.away = True
+    world.spool.rows = said("a", 1, 2)
+    world.start()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    world.runner.offer("a")
+    await until(lambda: world.begun == ["a1", "a2"] and not world.spool.rows, "both, and taken out")
+    assert world.turns["a1"] == (True, False, False)
+    await world.stop()
+
+
+async def test_what_is_older_in_the_spool_goes_before_what_comes_from_the_queue(world: World) -> None:
+    world.spool.rows = said("a", 1, 2)
+    world.start()
+    world.queue.put(*said("a", 3, 4))
+    await until(lambda: world.queue.acked == ["a3", "a4"], "all")
+    assert world.begun == ["a1", "a2", "a3", "a4"]
+    assert world.spool.rows == []
+    await world.stop()
+
+
+async def test_what_is_spooled_waits_for_what_the_queue_still_holds(world: World) -> None:
+    world.spool.rows = said("a", 2)
+    world.unfinished_elsewhere = {"a2"}
+    world.queue.away = True
+    world.start()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    world.runner.offer("a")
+    await until(lambda: world.runner.unfinished == 0, "it was let go of")
+    world.queue.ready = [each.to_bytes() for each in said("a", 1)]
+    world.queue.away = False
+    await until(lambda: world.queue.acked == ["a1"], "the older one")
+    world.unfinished_elsewhere.clear()
+    world.runner.offer("a")
+    await until(lambda: not world.spool.rows, "the spooled one")
+    assert world.begun == ["a1", "a2"]
+    await world.stop()
+
+
+async def test_a_queue_that_was_purged_holds_up_nothing_in_the_spool(world: World) -> None:
+    world.spool.rows = said("a", 2)
+    world.unfinished_elsewhere = {"a2"}
+    world.start()
+    await until(lambda: world.queue.is_read, "the reader")
+    world.runner.offer("a")
+    await until(lambda: not world.spool.rows, "the delivery")
+    assert world.turns["a2"] == (True, True, False)
+    await world.stop()
+
+
+async def test_a_row_that_cannot_be_taken_out_is_tried_again(world: World) -> None:
+    world.spool.rows = said("a", 1)
+    world.open = False
+    world.start()
+    await until(lambda: world.queue.is_read, "the reader")
+    world.runner.offer("a")
+    await until(lambda: world.begun == ["a1"], "the delivery")
+    world.spool.away = True
+    world.let("a1")
+    await until(lambda: len(world.begun) > 2, "tries")
+    world.spool.away = False
+    await until(lambda: not world.spool.rows, "the removal")
+    await world.stop()
+
+
+async def test_a_held_lane_takes_nothing_from_the_spool(world: World) -> None:
+    world.standing = Held("tenant is suspended", 0.001)
+    world.spool.rows = said("a", 1)
+    world.start()
+    await until(lambda: world.runner.held_reason, "the reason")
+    world.runner.offer("a")
+    assert world.runner.unfinished == 0
+    await world.stop()
+
+
+# --- parking ---
+
+
+async def test_a_conversation_that_has_to_wait_for_long_is_parked_as_a_whole(world: World) -> None:
+    world.waits["a1"] = 61.0
+    world.start()
+    world.queue.put(*said("a", 1, 2), *said("b", 1))
+    await until(lambda: sorted(world.queue.acked) == ["a1", "a2", "b1"], "the acknowledgements")
+    assert world.spool.parked == [(["a1", "a2"], 61.0)]
+    assert world.begun == ["a1", "b1"]
+    world.queue.put(*said("a", 3))
+    await until(lambda: "a3" in world.queue.acked, "what is newer joins them")
+    assert world.spool.names() == ["a1", "a2", "a3"]
+    world.spool.due_in_s.clear()
+    world.runner.offer("a")
+    await until(lambda: not world.spool.rows, "all of it")
+    assert world.begun == ["a1", "b1", "a1", "a2", "a3"]
+    await world.stop()
+
+
+async def test_a_delivery_that_was_held_for_a_minute_is_parked_at_its_next_wait(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conversation_module, "PARK_AFTER_S", 0.05)
+    world.waits |= {"a1": 0.04, "a2": 0.02}
+    world.start()
+    world.queue.put(*said("a", 1, 2))
+    await until(lambda: world.queue.acked == ["a1", "a2"], "the acknowledgements")
+    assert world.spool.parked[0][0] == ["a2"]
+    world.spool.due_in_s.clear()
+    world.runner.offer("a")
+    await until(lambda: not world.spool.rows, "the rest")
+    await world.stop()
+
+
+async def test_a_conversation_that_waits_leaves_room_for_the_others(world: World) -> None:
+    world.waits["a1"] = 3.0
+    world.start()
+    await until(lambda: world.queue.is_read, "the reader")
+    world.queue.put(*said("a", *range(1, 11)))
+    await until(lambda: len(world.queue.acked) == 9, "all but the first, which waits")
+    assert world.begun == ["a1"]
+    assert world.spool.names() == [f"a{number}" for number in range(2, 11)]
+    await world.stop()
+
+
+async def test_without_postgres_nothing_is_parked_and_nothing_lost(world: World) -> None:
+    world.waits["a1"] = 61.0
+    world.spool.away = True
+    world.start()
+    world.queue.put(*said("a", 1, 2))
+    await until(lambda: world.begun[:1] == ["a1"], "the delivery")
+    await until(lambda: world.queue.acked == ["a1", "a2"], "both, once it need not wait")
+    assert world.spool.rows == []
     await world.stop()

@@ -8,12 +8,14 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from tests.fakes import Clock, MemoryMessages, Row, envelope, until
 from trunkline.attempt import (
     LEAVE_WITHIN_S,
+    Behind,
     Claim,
     ClaimAnswer,
     DeadLetter,
@@ -23,11 +25,14 @@ from trunkline.attempt import (
     this_owner,
 )
 from trunkline.delivery import ledger as ledger_module
+from trunkline.delivery import transform as transform_module
 from trunkline.delivery.held import LaneHeld
 from trunkline.delivery.ledger import Ledger
 from trunkline.delivery.retry import RetryPolicy
-from trunkline.delivery.routes import Accepted, Access, Job
-from trunkline.delivery.transform import Done, Transformer
+from trunkline.delivery.routes import Accepted, Access, Job, Prepared
+from trunkline.delivery.take_overs import TakeOvers
+from trunkline.delivery.transform import Transformer
+from trunkline.delivery.turn import Done, OlderFirst
 from trunkline.envelope import Direction, Envelope
 from trunkline.errors import (
     CredentialsRefused,
@@ -39,13 +44,13 @@ from trunkline.errors import (
     Unavailable,
 )
 from trunkline.protocol.receipts import ReceiptDecision, receipt_for
-from trunkline.tenancy.tenant import Ask, Cloud, GenesysAccess, Gone, Held, Passage, WhatsAppAccess
+from trunkline.tenancy.tenant import Ask, Cloud, GenesysAccess, Gone, Held, Later, Passage, Priority, WhatsAppAccess
 
 CALLS_AT_ONCE = 20
 UNKNOWN = OutcomeUnknown("no answer: ServerDisconnectedError")
 ONE = [Accepted(wamid="wamid.out", genesys_id="g-1", genesys_conversation_id="gc-1")]
 
-Answer = Passage | Held | Gone | Exception
+Answer = Passage | Later | Held | Gone | Exception
 
 
 class Tenants:
@@ -61,7 +66,7 @@ class Tenants:
         self.go = asyncio.Event()
         self.go.set()
 
-    async def admit(self, tenant_id: str, ask: Ask) -> Passage | Held | Gone:
+    async def admit(self, tenant_id: str, ask: Ask) -> Passage | Later | Held | Gone:
         self.asks.append(ask)
         await self.go.wait()
         answer = self.answers.pop(0) if self.answers else self.passage(ask)
@@ -84,8 +89,16 @@ class Tenants:
         await asyncio.sleep(0)
         self.token = f"{self.token}+"
 
-    async def throttled(self, tenant_id: str, cloud: Cloud, words: str, retry_after_s: float) -> None:
-        self._tell("throttled", cloud, words, retry_after_s)
+    async def throttled(
+        self, tenant_id: str, cloud: Cloud, words: str, retry_after_s: float, code: str | None = None
+    ) -> None:
+        self._tell("throttled", cloud, words, retry_after_s, code)
+
+    async def person_throttled(self, tenant_id: str, wa_id: str) -> None:
+        self._tell("person_throttled", wa_id)
+
+    async def failing(self, tenant_id: str, cloud: Cloud, words: str) -> None:
+        self._tell("failing", cloud, words)
 
     async def accepted(self, tenant_id: str, cloud: Cloud) -> None:
         self._tell("accepted", cloud)
@@ -107,6 +120,8 @@ class Cloudy:
         self.refusal: Exception | None = None
         self.late_refusal: Exception | None = None
         self.needs_call = True
+        self.is_free_form = False
+        self.priority = Priority.MESSAGE
         self.under_way = 0
         self.most_under_way = 0
         self.go = asyncio.Event()
@@ -115,11 +130,12 @@ class Cloudy:
         self.receipt: ReceiptNote | None = None
         self.prepared = 0
 
-    async def prepare(self, message: Envelope) -> Callable[[Access], Job] | None:
+    async def prepare(self, message: Envelope) -> Prepared | None:
         self.prepared += 1
         if self.refusal is not None:
             raise self.refusal
-        return (lambda access: self._job(message, access)) if self.needs_call else None
+        make = partial(self._job, message)
+        return Prepared(make, self.is_free_form, self.priority) if self.needs_call else None
 
     def _job(self, message: Envelope, access: Access) -> Job:
         if self.late_refusal is not None:
@@ -135,9 +151,25 @@ class Cloudy:
         await self.go.wait()
         self.under_way -= 1
         answer = self.answers.pop(0) if self.answers else ONE[0]
-        if isinstance(answer, TrunklineError):
+        if isinstance(answer, Exception):
             raise answer
         return answer
+
+
+class Counts:
+    """Take-overs in memory."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+        self.noted: list[str] = []
+
+    async def note(self, message: Envelope) -> int:
+        self.noted.append(message.message_id)
+        self.counts[message.message_id] = self.counts.get(message.message_id, 0) + 1
+        return self.counts[message.message_id]
+
+    async def forget(self, message: Envelope) -> None:
+        self.counts.pop(message.message_id, None)
 
 
 class World:
@@ -153,24 +185,28 @@ class World:
         self.published: list[Envelope] = []
         self.broker_away = 0
         self.ledger = Ledger(self.store)
+        self.take_overs = Counts()
+        self.spooled = self.alone = self.redelivered = False
         self.transformer = Transformer(
             self.tenants,
             self.ledger,
             dict.fromkeys(Direction, self.cloud),
             self._publish,
+            TakeOvers(self.take_overs),
             owner=this_owner(),
             cloud_timeout_s=10.0,
             calls_in_flight=CALLS_AT_ONCE,
             policy=RetryPolicy(draw=lambda low, high: high),
+            file_policy=RetryPolicy.for_files(draw=lambda low, high: high),
         )
 
     async def deliver(self, message: Envelope) -> Done:
-        done = await asyncio.wait_for(self.transformer.deliver(message, self.pause), timeout=5)
+        done = await asyncio.wait_for(self.transformer.deliver(message, self), timeout=5)
         if done.stored is not None:
             await done.stored
         return done
 
-    async def pause(self, wait_s: float) -> None:
+    async def pause(self, wait_s: float, *, may_park: bool = True) -> None:
         self.waited.append(wait_s)
         self.clock.advance(wait_s)
         self.on_wait()
@@ -214,7 +250,7 @@ async def test_a_message_is_claimed_sent_and_recorded(world: World) -> None:
             INBOUND,
             Throttled(17.0, "429", "429"),
             ["throttled", "delivered"],
-            [("throttled", Cloud.GENESYS, "429", 17.0)],
+            [("throttled", Cloud.GENESYS, "429", 17.0, "429")],
             [],
             id="throttled: the tenant is told, and waits as a whole",
         ),
@@ -222,7 +258,7 @@ async def test_a_message_is_claimed_sent_and_recorded(world: World) -> None:
             OUTBOUND,
             Throttled(2.0, "130429", "130429"),
             ["throttled", "delivered"],
-            [("throttled", Cloud.WHATSAPP, "130429", 2.0)],
+            [("throttled", Cloud.WHATSAPP, "130429", 2.0, "130429")],
             [],
             id="throttled by WhatsApp",
         ),
@@ -230,8 +266,8 @@ async def test_a_message_is_claimed_sent_and_recorded(world: World) -> None:
             OUTBOUND,
             Throttled(6.0, "131056 pair rate", "131056"),
             ["throttled", "delivered"],
+            [("person_throttled", OUTBOUND.conversation)],
             [],
-            [6.0],
             id="too much for one person: that conversation waits alone",
         ),
         pytest.param(
@@ -286,7 +322,7 @@ async def test_a_failure_that_may_pass_is_tried_again(
         pytest.param(
             [Rejected("window_closed", "131047", "131047")], DeadLetter("window_closed", "131047"), id="its reason"
         ),
-        pytest.param([Unavailable("503")] * 12, DeadLetter("exhausted", "503"), id="twelve attempts"),
+        pytest.param([Unavailable("503")] * 8, DeadLetter("exhausted", "503"), id="eight attempts"),
         pytest.param(
             [UNKNOWN, UNKNOWN],
             DeadLetter("unknown_outcome", "two sends in a row had an unknown outcome"),
@@ -552,6 +588,121 @@ async def test_an_accepted_probe_is_reported_and_a_plain_call_is_not(world: Worl
     assert world.tenants.told == [("accepted", Cloud.GENESYS)]
 
 
+async def test_ten_failures_in_a_row_open_the_circuit_and_those_already_under_way_say_nothing_new(
+    world: World,
+) -> None:
+    world.cloud.answers = [Unavailable("503 service.unavailable", "503")] * CALLS_AT_ONCE
+    messages = [envelope(number, conversation=str(number)) for number in range(CALLS_AT_ONCE)]
+    world.cloud.go.clear()
+    delivering = [asyncio.create_task(world.deliver(message)) for message in messages]
+    await until(lambda: world.cloud.under_way == CALLS_AT_ONCE, "all under way")
+    world.cloud.go.set()
+    await asyncio.gather(*delivering)
+    assert world.tenants.told == [("failing", Cloud.GENESYS, "503 service.unavailable")]
+    # The first ones counted as attempts; those that were answered after the opening did not.
+    attempts = sorted(world.store.rows[message.message_id].attempts for message in messages)
+    assert attempts == [1] * 10 + [2] * 10
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(Rejected("rejected", "400"), id="a no is an answer"),
+        pytest.param(Unavailable("131053 media", "131053"), id="a file that this message has"),
+    ],
+)
+async def test_what_says_nothing_about_the_cloud_breaks_a_row_of_failures(world: World, error: TrunklineError) -> None:
+    failures: list[TrunklineError] = [Unavailable("503", "503")] * 6
+    world.cloud.answers = [*failures, error, *failures]
+    await world.deliver(INBOUND)
+    await world.deliver(envelope(2))
+    assert world.tenants.told == []
+
+
+@pytest.mark.parametrize("error", [Unavailable("503", "503"), UNKNOWN])
+async def test_a_probe_that_fails_is_reported_and_no_attempt_of_its_message(
+    world: World, error: TrunklineError
+) -> None:
+    ask = Ask(INBOUND.direction, INBOUND.conversation, INBOUND.accepted_at)
+    world.tenants.answers = [world.tenants.passage(ask, probe=True)]
+    world.cloud.answers = [error]
+    await world.deliver(INBOUND)
+    assert world.tenants.told == [("failing", Cloud.GENESYS, str(error))]
+    assert world.waited == [], "the circuit says when"
+    assert [ask.is_suspect for ask in world.tenants.asks] == [False, error is UNKNOWN]
+
+
+async def test_a_call_does_not_leave_long_after_its_slot(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transform_module, "SLOT_GOOD_FOR_S", 0.0)
+    await world.deliver(INBOUND)
+    assert len(world.tenants.asks) == 2, "its slot was over: it asked for another"
+    assert world.cloud.calls == ["wamid.1"]
+
+
+async def test_a_receipt_that_comes_later_waits_in_place(world: World) -> None:
+    world.tenants.answers = [Later(0.7)]
+    await world.deliver(INBOUND)
+    assert world.waited == [0.7]
+
+
+async def test_a_free_form_message_outside_the_window_is_refused_without_a_call(world: World) -> None:
+    world.cloud.is_free_form = True
+    passage = world.tenants.passage(Ask(Direction.OUTBOUND, OUTBOUND.conversation, 0.0))
+    words = "WhatsApp's 24-hour window closed at 12:00; only a template may be sent"
+    world.tenants.answers = [replace(passage, window_closed=words)]
+    await world.deliver(OUTBOUND)
+    assert world.tenants.asks[0].is_free_form
+    assert world.cloud.calls == []
+    assert world.store.dead[OUTBOUND.message_id] == DeadLetter("window_closed", words)
+    (told,) = world.published
+    assert receipt_for(told.payload["status"]) == ReceiptDecision("Failed", "MessageExpired", f"131047 {words}")
+
+
+async def test_something_older_goes_first(world: World) -> None:
+    world.store.behind = [Behind(3.0)]
+    with pytest.raises(OlderFirst) as raised:
+        await world.deliver(INBOUND)
+    assert raised.value.due_in_s == 3.0
+    assert world.cloud.calls == []
+
+
+async def test_a_claim_says_where_its_message_comes_from(world: World) -> None:
+    claims: list[Claim] = []
+    world.store.before = lambda outcomes, asked: claims.extend(asked)
+    await world.deliver(INBOUND)
+    world.spooled = world.alone = True
+    await world.deliver(envelope(2))
+    assert [(claim.spooled, claim.alone) for claim in claims] == [(False, False), (True, True)]
+
+
+async def test_a_message_that_ended_its_reader_three_times_is_poison(world: World) -> None:
+    world.redelivered = True
+    world.take_overs.counts[OUTBOUND.message_id] = 2
+    await world.deliver(OUTBOUND)
+    assert world.cloud.prepared == 0
+    assert world.store.dead[OUTBOUND.message_id].reason == "poison"
+    assert len(world.published) == 1, "its agent is told"
+
+
+async def test_a_message_that_passes_is_counted_no_more(world: World) -> None:
+    world.redelivered = True
+    await world.deliver(INBOUND)
+    assert (world.take_overs.noted, world.take_overs.counts) == ([INBOUND.message_id], {})
+    await world.deliver(INBOUND)
+    assert len(world.take_overs.noted) == 1, "this process knows it by now"
+
+
+async def test_a_first_delivery_is_not_counted(world: World) -> None:
+    await world.deliver(INBOUND)
+    assert world.take_overs.noted == []
+
+
+async def test_a_bug_in_a_call_is_an_unknown_outcome(world: World) -> None:
+    world.cloud.answers = [RuntimeError("a bug")]  # type: ignore[list-item]
+    await world.deliver(INBOUND)
+    assert world.store.events == ["unknown", "repeated"]
+
+
 async def test_a_report_that_is_lost_fails_no_message(world: World) -> None:
     world.tenants.away_for_reports = True
     world.cloud.answers = [CredentialsRefused("401", "401"), Throttled(1.0)]
@@ -628,7 +779,7 @@ async def test_what_a_status_told_genesys_is_stored_with_its_outcome(world: Worl
 
 async def test_a_receipt_is_stored_before_the_next_status_is_looked_at(world: World) -> None:
     world.cloud.receipt = ReceiptNote("0e9e", "Delivered")
-    done = await asyncio.wait_for(world.transformer.deliver(INBOUND, world.pause), timeout=5)
+    done = await asyncio.wait_for(world.transformer.deliver(INBOUND, world), timeout=5)
     assert done.stored is not None
     assert done.stored.done()
 
@@ -650,8 +801,8 @@ async def test_a_message_is_prepared_once_however_often_it_is_tried(world: World
 async def test_a_file_that_cannot_be_moved_for_long_is_given_up_and_the_agent_is_told(world: World) -> None:
     world.cloud.refusal = Unavailable("503 media", "131016")
     await world.deliver(OUTBOUND)
-    assert world.cloud.prepared == RetryPolicy().limit
-    assert world.waited == [1.0, 2.0, 4.0, 8.0, 16.0, *[30.0] * 6]
+    assert world.cloud.prepared == 6
+    assert world.waited == [1.0, 2.0, 4.0, 8.0, 15.0]
     assert world.store.dead[OUTBOUND.message_id] == DeadLetter("exhausted", "503 media")
     (told,) = world.published
     assert receipt_for(told.payload["status"]) == ReceiptDecision("Failed", "ServerError", "131016 503 media")
@@ -679,7 +830,7 @@ async def test_a_sign_of_life_is_sent_once_and_written_down_nowhere(world: World
         pytest.param(Unavailable("503"), [], id="may pass"),
         pytest.param(UNKNOWN, [], id="unknown outcome"),
         pytest.param(Rejected("rejected", "100"), [], id="refused"),
-        pytest.param(Throttled(3.0), [("throttled", Cloud.WHATSAPP, "rate limited", 3.0)], id="throttled"),
+        pytest.param(Throttled(3.0), [("throttled", Cloud.WHATSAPP, "rate limited", 3.0, None)], id="throttled"),
         pytest.param(
             CredentialsRefused("190", "190"), [("refused", Cloud.WHATSAPP, "token-1", "190", False)], id="token"
         ),

@@ -8,6 +8,7 @@ import random
 import secrets
 import uuid
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -28,6 +29,8 @@ from tests.trunkline.stores.attempts import (
 )
 from trunkline.arrival import Arrival
 from trunkline.attempt import (
+    NEWS_WITHIN_S,
+    Behind,
     Busy,
     DeadLetter,
     Granted,
@@ -42,7 +45,8 @@ from trunkline.envelope import Direction, Envelope
 from trunkline.stores.activations import ActivationStore
 from trunkline.stores.arrivals import ArrivalStore
 from trunkline.stores.database import Pool, connection, open_pool
-from trunkline.stores.messages import NEWS_WITHIN_S, MessageStore
+from trunkline.stores.messages import MessageStore
+from trunkline.stores.spool import SpoolStore
 
 pytestmark = pytest.mark.services
 
@@ -83,14 +87,19 @@ async def test_what_arrived_before_is_granted_as_its_first_attempt(
 async def test_a_second_claim_is_told_who_may_be_sending(store: MessageStore, tenant_id: str) -> None:
     first = claim(envelope(tenant_id))
     await ask(store, first)
-    assert await ask(store, claim(first.envelope)) == Busy(first.attempt_id, OWNER, expired=False)
+    answer = await ask(store, claim(first.envelope))
+    assert isinstance(answer, Busy)
+    assert (answer.attempt_id, answer.owner) == (first.attempt_id, OWNER)
+    assert CLAIM_S - 5 < answer.left_s <= CLAIM_S
 
 
 async def test_a_claim_past_its_deadline_counts_as_abandoned(store: MessageStore, pool: Pool, tenant_id: str) -> None:
     first = claim(envelope(tenant_id))
     await ask(store, first)
     await age(pool, first.envelope, CLAIM_S + 1)
-    assert await ask(store, claim(first.envelope)) == Busy(first.attempt_id, OWNER, expired=True)
+    answer = await ask(store, claim(first.envelope))
+    assert isinstance(answer, Busy)
+    assert answer.left_s < 0
 
 
 async def test_of_many_claims_at_once_one_is_granted(
@@ -118,9 +127,8 @@ async def test_one_group_answers_each_claim_on_its_own(store: MessageStore, tena
     await settle(store, outcome(settled, "delivered"))
     fresh, stale = claim(envelope(tenant_id)), claim(envelope(tenant_id), epoch=0)
     answers = await store.exchange([], [claim(busy.envelope), fresh, stale, claim(settled.envelope)])
-    assert answers == [
-        Busy(busy.attempt_id, OWNER, expired=False), Granted(1, 0, 0), OutOfDate(), Settled("delivered"),
-    ]  # fmt: skip
+    assert isinstance(answers[0], Busy)
+    assert answers[1:] == [Granted(1, 0, 0), OutOfDate(), Settled("delivered")]
 
 
 async def test_of_two_claims_of_one_message_in_a_group_one_is_granted(
@@ -184,6 +192,92 @@ async def test_what_was_erased_since_is_remembered_as_seen(store: MessageStore, 
         await taken.execute("DELETE FROM messages WHERE message_id = %s::uuid", (first.envelope.message_id,))
     assert await ask(store, claim(first.envelope)) == Settled("erased")
     assert await rows(pool, "SELECT FROM messages WHERE message_id = %s::uuid", first.envelope.message_id) == []
+
+
+async def test_where_messages_stand_can_be_asked_without_a_claim(store: MessageStore, tenant_id: str) -> None:
+    wish = claim(envelope(tenant_id))
+    await ask(store, wish)
+    assert await store.statuses([envelope(tenant_id), wish.envelope]) == [None, "sending"]
+
+
+# --- order with the spool ---
+
+
+def later(message: Envelope, seconds: float) -> Envelope:
+    """Another message of the same conversation, accepted so many seconds later."""
+    return envelope(message.tenant_id, message.direction, accepted_at=message.accepted_at + seconds)
+
+
+async def test_what_is_older_in_the_spool_is_claimed_first(store: MessageStore, pool: Pool, tenant_id: str) -> None:
+    spool, older = SpoolStore(pool), envelope(tenant_id)
+    newer = later(older, 0.001)
+    await spool.append([older])
+    answer = await ask(store, claim(newer))
+    assert isinstance(answer, Behind)
+    assert answer.due_in_s is not None
+    assert answer.due_in_s <= 0
+    assert await ask(store, claim(older)) == Granted(1, 0, 0), "its own row is not in its way"
+    await spool.remove([older])
+    assert await ask(store, claim(newer)) == Granted(1, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"conversation": "447700900999"}, id="of another conversation"),
+        pytest.param({"direction": Direction.OUTBOUND}, id="of another direction"),
+        pytest.param({"accepted_at": 1.0}, id="older than it"),
+    ],
+)
+async def test_nothing_else_waits_for_the_spool(
+    store: MessageStore, pool: Pool, tenant_id: str, changes: dict[str, Any]
+) -> None:
+    spooled = envelope(tenant_id)
+    await SpoolStore(pool).append([spooled])
+    other = dataclasses.replace(later(spooled, 1.0), **changes)
+    assert await ask(store, claim(other)) == Granted(1, 0, 0)
+
+
+async def test_a_settled_message_is_settled_whatever_the_spool_holds(
+    store: MessageStore, pool: Pool, tenant_id: str
+) -> None:
+    older = envelope(tenant_id)
+    wish = claim(later(older, 1.0))
+    await ask(store, wish)
+    await settle(store, outcome(wish, "delivered"))
+    await SpoolStore(pool).append([older])
+    assert await ask(store, claim(wish.envelope)) == Settled("delivered")
+
+
+async def test_a_parked_message_says_when_it_is_due(store: MessageStore, pool: Pool, tenant_id: str) -> None:
+    older = envelope(tenant_id)
+    await SpoolStore(pool).park([older], 100.0)
+    answer = await ask(store, claim(later(older, 1.0)))
+    assert isinstance(answer, Behind)
+    assert answer.due_in_s is not None
+    assert 90 < answer.due_in_s <= 100
+
+
+async def test_what_is_spooled_waits_for_what_has_not_come_from_the_queue_yet(
+    store: MessageStore, pool: Pool, tenant_id: str
+) -> None:
+    queued = await recorded(pool, tenant_id)
+    spooled = later(queued, 1.0)
+    wish = dataclasses.replace(claim(spooled), spooled=True)
+    assert await ask(store, wish) == Behind(None)
+    assert await ask(store, dataclasses.replace(wish, alone=True)) == Granted(1, 0, 0)
+
+
+async def test_what_is_spooled_waits_for_what_is_being_sent_even_if_the_queue_is_empty(
+    store: MessageStore, pool: Pool, tenant_id: str
+) -> None:
+    queued = await recorded(pool, tenant_id)
+    sending = claim(queued)
+    await ask(store, sending)
+    wish = dataclasses.replace(claim(later(queued, 1.0)), spooled=True, alone=True)
+    assert await ask(store, wish) == Behind(None)
+    await settle(store, outcome(sending, "delivered"))
+    assert await ask(store, wish) == Granted(1, 0, 0)
 
 
 # --- outcomes ---

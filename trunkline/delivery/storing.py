@@ -1,0 +1,61 @@
+"""Where an accepted envelope is stored: in its lane's queue, or in the spool while the broker does not take it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from trunkline.delivery.routes import is_sign_of_life
+from trunkline.envelope import Envelope
+from trunkline.errors import StoreUnavailable
+from trunkline.grouping import Grouped
+
+log = logging.getLogger(__name__)
+
+GROUP_LIMIT = 500
+# A broker that lets publishers wait is left alone for a while: senders of webhooks wait only so long.
+SLOW_S = 1.0
+LEFT_ALONE_FOR_S = 5.0
+
+
+class Lanes(Protocol):
+    """The broker."""
+
+    async def publish(self, envelope: Envelope) -> None:
+        """Return once the envelope is stored; raises StoreUnavailable."""
+
+
+class Storing:
+    """Publishes, or spools: `spool` appends envelopes in their order and raises StoreUnavailable."""
+
+    def __init__(
+        self,
+        lanes: Lanes,
+        spool: Callable[[Sequence[Envelope]], Awaitable[None]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._lanes = lanes
+        self._spool: Grouped[Envelope, None] = Grouped(self._append, GROUP_LIMIT)
+        self._append_all = spool
+        self._clock = clock
+        self._left_alone_until = 0.0
+
+    async def publish(self, envelope: Envelope) -> None:
+        """Return once the envelope is stored somewhere; raises StoreUnavailable when nothing takes it."""
+        began = self._clock()
+        if began >= self._left_alone_until:
+            try:
+                await self._lanes.publish(envelope)
+                return
+            except StoreUnavailable as error:
+                log.info("lane.unpublished", extra={"tenant": envelope.tenant_id, "error": str(error)})
+                if self._clock() - began >= SLOW_S:
+                    self._left_alone_until = self._clock() + LEFT_ALONE_FOR_S
+        if not is_sign_of_life(envelope):  # that somebody types is of no use later
+            await self._spool(envelope)
+
+    async def _append(self, envelopes: Sequence[Envelope]) -> Sequence[None]:
+        await self._append_all(envelopes)
+        return [None] * len(envelopes)
