@@ -22,9 +22,8 @@ router = APIRouter(tags=["health"])
 
 ANSWER_WITHIN_S = 0.9
 ACTOR_COMPONENTS = ("ray", "inbound", "outbound", "tenants")
-# Without these no webhook is stored, or none finds its tenant.
-NEEDED_TO_STORE = ("rabbitmq",)
-NEEDED_TO_START = ("rabbitmq", "postgres")
+# Either stores webhooks: the broker, and while it is away, the spool in Postgres.
+STORES_OF_WEBHOOKS = ("rabbitmq", "postgres")
 
 _NAMES = {"postgres": "Postgres", "redis": "Redis", "rabbitmq": "RabbitMQ"}
 
@@ -101,11 +100,12 @@ async def show_live() -> dict[str, str]:
 
 @router.get("/health/ready", responses={503: {"description": "Not ready"}})
 async def show_ready(request: Request) -> Response:
-    """Whether webhooks can be stored and find their tenant."""
+    """Whether webhooks can be stored; what is missing although they can is told too."""
     components = await _health(request).components()
-    missing = [name for name in NEEDED_TO_START if components[name].status == "unhealthy"]
-    body: dict[str, Any] = {"status": "not ready" if missing else "ready", "missing": missing}
-    return JSONResponse(body, 503 if missing else 200)
+    missing = [name for name in STORES_OF_WEBHOOKS if components[name].status == "unhealthy"]
+    ready = _can_store(components)
+    body: dict[str, Any] = {"status": "ready" if ready else "not ready", "missing": missing}
+    return JSONResponse(body, 200 if ready else 503)
 
 
 def _health(request: Request) -> Health:
@@ -114,9 +114,13 @@ def _health(request: Request) -> Health:
 
 
 def _overall(components: dict[str, ComponentHealth]) -> Literal["healthy", "degraded", "unhealthy"]:
-    if any(components[name].status == "unhealthy" for name in NEEDED_TO_STORE):
+    if not _can_store(components):
         return "unhealthy"
     return "healthy" if all(health.status == "healthy" for health in components.values()) else "degraded"
+
+
+def _can_store(components: dict[str, ComponentHealth]) -> bool:
+    return any(components[name].status != "unhealthy" for name in STORES_OF_WEBHOOKS)
 
 
 def _shown(health: ComponentHealth) -> ComponentShown:
