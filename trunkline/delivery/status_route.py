@@ -38,7 +38,7 @@ class SentMessages(Protocol):
         """The agent's message that a status speaks of."""
 
     async def adopt(self, tenant_id: str, part: Callback, wamid: str) -> None:
-        """A status proves that a send of unknown outcome went out."""
+        """A status proves that a send went out whose outcome is not known, or not yet."""
 
     async def mark_delivered(self, tenant_id: str, part: Callback, wamid: str) -> bool:
         """Note that this part was delivered; whether all parts are."""
@@ -64,7 +64,7 @@ class StatusRoute:
                 await self._sent.park(envelope)
             return None
         part = Callback(message.message_id, message.part, message.parts)
-        if message.status == "unknown" and status.get("id"):
+        if message.status in ("sending", "unknown") and status.get("id"):
             await self._sent.adopt(tenant_id, part, wamid)
         if decision is None or message.receipt is not None:
             return None

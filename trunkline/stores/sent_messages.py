@@ -32,12 +32,25 @@ WHERE m.genesys_id IS NOT NULL
 ORDER BY f.rank LIMIT 1
 """
 
-# A proof of the last part settles the message; of an earlier one, the rest is sent as if the answer had come.
+# A proof of the last part settles the message; of an earlier one, the rest is sent as if the answer had come. It counts
+# while the answer is still awaited, too: when that never comes, nothing is left to wonder about.
 _ADOPT = """
-UPDATE messages
-SET status = CASE WHEN %(part)s >= %(parts)s THEN 'delivered' ELSE 'waiting' END, wamid = %(wamid)s,
-    parts_done = %(part)s, unknowns = GREATEST(unknowns - 1, 0), updated_at = now(), owner = NULL, claim_until = NULL
-WHERE tenant_id = %(tenant)s AND message_id = %(message)s::uuid AND status = 'unknown' AND parts_done < %(part)s
+WITH known AS (
+    SELECT tenant_id, message_id, status FROM messages
+    WHERE tenant_id = %(tenant)s AND message_id = %(message)s::uuid
+      AND status IN ('sending', 'unknown') AND parts_done < %(part)s
+    FOR UPDATE
+), adopted AS (
+    UPDATE messages m
+    SET status = CASE WHEN %(part)s >= %(parts)s THEN 'delivered' ELSE 'waiting' END, wamid = %(wamid)s,
+        parts_done = %(part)s, unknowns = GREATEST(m.unknowns - (k.status = 'unknown')::int, 0), updated_at = now(),
+        owner = NULL, claim_until = NULL
+    FROM known k
+    WHERE m.tenant_id = k.tenant_id AND m.message_id = k.message_id
+)
+INSERT INTO message_events (tenant_id, message_id, event, detail)
+SELECT tenant_id, message_id, 'adopted', jsonb_build_object('wamid', %(wamid)s::text) FROM known
+WHERE status = 'unknown'
 """
 
 _MARK_DELIVERED = """
@@ -119,7 +132,7 @@ class SentMessageStore:
             return await (await cursor.execute(_FIND, parameters)).fetchone()
 
     async def adopt(self, tenant_id: str, part: Callback, wamid: str) -> None:
-        """A status proves that a send of unknown outcome went out: it is never repeated."""
+        """A status proves that a send went out whose answer is unknown, or has not come yet: it is never repeated."""
         async with connection(self._pool) as taken:
             await taken.execute(_ADOPT, _of_part(tenant_id, part, wamid))
 

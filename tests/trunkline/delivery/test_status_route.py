@@ -133,9 +133,12 @@ async def test_the_parts_of_a_message_have_one_receipt(
     assert [post.body["status"] for post in clouds.posts] == receipts
 
 
+@pytest.mark.parametrize("known_as", ["unknown", "sending"])
 @pytest.mark.parametrize("state", ["sent", "delivered", "failed"])
-async def test_any_status_of_a_send_of_unknown_outcome_proves_that_it_went_out(clouds: Clouds, state: str) -> None:
-    sent = SentMessages(replace(Sent(), status="unknown"))
+async def test_any_status_of_a_send_without_an_outcome_proves_that_it_went_out(
+    clouds: Clouds, state: str, known_as: str
+) -> None:
+    sent = SentMessages(replace(Sent(), status=known_as))
     await StatusRoute(clouds, sent).prepare(status(state))
     assert sent.adopted == [(CALLBACK, "wamid.out")]
 

@@ -7,7 +7,18 @@ import time
 
 import pytest
 
-from tests.trunkline.stores.attempts import ask, claim, envelope, outcome, recorded, row, rows, send_in_parts, settle
+from tests.trunkline.stores.attempts import (
+    ask,
+    claim,
+    envelope,
+    events,
+    outcome,
+    recorded,
+    row,
+    rows,
+    send_in_parts,
+    settle,
+)
 from trunkline.attempt import Callback, Claim, Granted, ReceiptNote, Settled
 from trunkline.envelope import Direction
 from trunkline.stores.database import Pool, connection
@@ -104,12 +115,35 @@ async def test_late_news_of_an_earlier_part_proves_nothing_of_the_next(
     assert (await row(pool, first.envelope))["status"] == "unknown"
 
 
-async def test_a_status_does_not_settle_what_is_being_sent(
+async def test_a_proof_that_comes_before_the_answer_is_lost_leaves_nothing_unknown(
     messages: MessageStore, sent: SentMessageStore, pool: Pool, tenant_id: str
 ) -> None:
     first = await sending(messages, tenant_id)
     await sent.adopt(tenant_id, Callback(first.envelope.message_id), "wamid.proof")
-    assert (await row(pool, first.envelope))["status"] == "sending"
+    await settle(messages, outcome(first, "unknown"))
+    written = await row(pool, first.envelope)
+    assert (written["status"], written["wamid"], written["unknowns"]) == ("delivered", "wamid.proof", 0)
+    assert await ask(messages, claim(first.envelope)) == Settled("delivered")
+
+
+async def test_an_answer_after_its_proof_changes_nothing(
+    messages: MessageStore, sent: SentMessageStore, pool: Pool, tenant_id: str
+) -> None:
+    first = await sending(messages, tenant_id)
+    await sent.adopt(tenant_id, Callback(first.envelope.message_id), "wamid.1")
+    await settle(messages, outcome(first, "delivered", parts_done=1, wamid="wamid.1"))
+    written = await row(pool, first.envelope)
+    assert (written["status"], written["wamid"], written["attempts"]) == ("delivered", "wamid.1", 1)
+
+
+async def test_news_of_an_unknown_send_is_a_step_of_its_message(
+    messages: MessageStore, sent: SentMessageStore, pool: Pool, tenant_id: str
+) -> None:
+    first = await sending(messages, tenant_id)
+    await settle(messages, outcome(first, "unknown"))
+    for _ in range(2):
+        await sent.adopt(tenant_id, Callback(first.envelope.message_id), "wamid.proof")
+    assert await events(pool, first.envelope) == ["unknown", "adopted"]
 
 
 async def test_a_message_is_delivered_once_all_its_parts_are(
