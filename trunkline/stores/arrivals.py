@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from trunkline.arrival import Arrival, Stray
+from trunkline.attempt import Callback
 from trunkline.envelope import Direction
+from trunkline.protocol.times import window_opened_at
 from trunkline.stores.aliases import learn_aliases
 from trunkline.stores.conversations import Activity, touch_conversations
 from trunkline.stores.database import Connection, Pool, connection
 from trunkline.stores.media_fetches import note_files
+from trunkline.stores.sent_messages import adopt_proofs
 from trunkline.stores.values import as_rows, storable
 from trunkline.tenancy.conversations import Conversation
 
@@ -61,6 +64,7 @@ class ArrivalStore:
             await _record_messages(taken, [arrival for arrival in arrivals if arrival.is_message])
             await learn_aliases(taken, [alias for arrival in arrivals for alias in arrival.aliases])
             await note_files(taken, [arrival for arrival in arrivals if arrival.file is not None])
+            await adopt_proofs(taken, [proof for arrival in arrivals if (proof := _proof(arrival))])
             lanes = sorted({(arrival.envelope.tenant_id, arrival.envelope.direction.value) for arrival in arrivals})
             await taken.execute(_USE_LANES, {"tenant": [t for t, _ in lanes], "direction": [d for _, d in lanes]})
 
@@ -97,6 +101,15 @@ async def _record_messages(taken: Connection, arrivals: Sequence[Arrival]) -> No
     await taken.execute(_RECORD, {"rows": as_rows(rows)})
 
 
+def _proof(arrival: Arrival) -> tuple[str, Callback, str] | None:
+    """The send that a status proves; its lane may be held, and whoever waits for news of the send must not."""
+    envelope = arrival.envelope
+    if envelope.direction is not Direction.STATUS:
+        return None
+    part = Callback.read(envelope.payload["status"].get("biz_opaque_callback_data"))
+    return (envelope.tenant_id, part, envelope.external_id) if part else None
+
+
 def _row(arrival: Arrival, conversation: Conversation) -> dict[str, Any]:
     envelope = arrival.envelope
     external_id = storable(envelope.external_id)
@@ -116,5 +129,7 @@ def _row(arrival: Arrival, conversation: Conversation) -> dict[str, Any]:
 
 def _activity(arrival: Arrival) -> Activity:
     envelope = arrival.envelope
-    inbound_at = envelope.accepted_at if envelope.direction is Direction.INBOUND else None
+    inbound_at = None
+    if envelope.direction is Direction.INBOUND:
+        inbound_at = window_opened_at(envelope.payload.get("message"), envelope.accepted_at)
     return Activity(envelope.tenant_id, envelope.conversation, envelope.accepted_at, arrival.window_hours, inbound_at)

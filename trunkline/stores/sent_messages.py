@@ -9,8 +9,8 @@ from psycopg.rows import class_row
 
 from trunkline.attempt import Callback
 from trunkline.envelope import Envelope
-from trunkline.stores.database import Pool, connection
-from trunkline.stores.values import storable
+from trunkline.stores.database import Connection, Pool, connection
+from trunkline.stores.values import as_rows, storable
 
 PARKED_FOR_S = 600
 # WhatsApp shows a read mark and typing for any message of the last 30 days; beyond a day nobody waits for an answer.
@@ -36,20 +36,24 @@ ORDER BY f.rank LIMIT 1
 # while the answer is still awaited, too: when that never comes, nothing is left to wonder about.
 _ADOPT = """
 WITH known AS (
-    SELECT tenant_id, message_id, status FROM messages
-    WHERE tenant_id = %(tenant)s AND message_id = %(message)s::uuid
-      AND status IN ('sending', 'unknown') AND parts_done < %(part)s
-    FOR UPDATE
+    SELECT m.tenant_id, m.message_id, m.status, a.part, a.parts, a.wamid
+    FROM (SELECT DISTINCT ON (tenant_id, message_id) *
+          FROM json_to_recordset(%(rows)s::json)
+               AS r(tenant_id text, message_id uuid, part smallint, parts smallint, wamid text)
+          ORDER BY tenant_id, message_id, part DESC) a
+    JOIN messages m ON m.tenant_id = a.tenant_id AND m.message_id = a.message_id
+    WHERE m.direction = 'outbound' AND m.status IN ('sending', 'unknown') AND m.parts_done < a.part
+    FOR UPDATE OF m {or_not}
 ), adopted AS (
     UPDATE messages m
-    SET status = CASE WHEN %(part)s >= %(parts)s THEN 'delivered' ELSE 'waiting' END, wamid = %(wamid)s,
-        parts_done = %(part)s, unknowns = GREATEST(m.unknowns - (k.status = 'unknown')::int, 0), updated_at = now(),
+    SET status = CASE WHEN k.part >= k.parts THEN 'delivered' ELSE 'waiting' END, wamid = k.wamid,
+        parts_done = k.part, unknowns = GREATEST(m.unknowns - (k.status = 'unknown')::int, 0), updated_at = now(),
         owner = NULL, claim_until = NULL
     FROM known k
     WHERE m.tenant_id = k.tenant_id AND m.message_id = k.message_id
 )
 INSERT INTO message_events (tenant_id, message_id, event, detail)
-SELECT tenant_id, message_id, 'adopted', jsonb_build_object('wamid', %(wamid)s::text) FROM known
+SELECT tenant_id, message_id, 'adopted', jsonb_build_object('wamid', wamid) FROM known
 WHERE status = 'unknown'
 """
 
@@ -113,6 +117,13 @@ class SentMessage:
     parts: int
 
 
+async def adopt_proofs(taken: Connection, proofs: Sequence[tuple[str, Callback, str]]) -> None:
+    """Statuses (tenant, part, wamid) prove their sends, except where the outcome is being stored at this moment."""
+    if proofs:
+        rows = as_rows([_proof_row(tenant_id, part, wamid) for tenant_id, part, wamid in proofs])
+        await taken.execute(_ADOPT.format(or_not="SKIP LOCKED"), {"rows": rows})
+
+
 class SentMessageStore:
     """What is known of messages sent to WhatsApp. Every method raises StoreUnavailable."""
 
@@ -134,7 +145,7 @@ class SentMessageStore:
     async def adopt(self, tenant_id: str, part: Callback, wamid: str) -> None:
         """A status proves that a send went out whose answer is unknown, or has not come yet: it is never repeated."""
         async with connection(self._pool) as taken:
-            await taken.execute(_ADOPT, _of_part(tenant_id, part, wamid))
+            await taken.execute(_ADOPT.format(or_not=""), {"rows": as_rows([_proof_row(tenant_id, part, wamid)])})
 
     async def mark_delivered(self, tenant_id: str, part: Callback, wamid: str) -> bool:
         """Note that this part was delivered; whether all parts are."""
@@ -172,6 +183,16 @@ class SentMessageStore:
         keys = {"tenant": [each.tenant_id for each in statuses], "message": [each.message_id for each in statuses]}
         async with connection(self._pool) as taken:
             await taken.execute(_UNPARK, keys)
+
+
+def _proof_row(tenant_id: str, part: Callback, wamid: str) -> dict[str, object]:
+    return {
+        "tenant_id": tenant_id,
+        "message_id": part.message_id,
+        "part": part.part,
+        "parts": part.parts,
+        "wamid": storable(wamid),
+    }
 
 
 def _of_part(tenant_id: str, part: Callback, wamid: str) -> dict[str, object]:

@@ -19,8 +19,10 @@ from tests.trunkline.stores.attempts import (
     send_in_parts,
     settle,
 )
+from trunkline.arrival import Arrival
 from trunkline.attempt import Callback, Claim, Granted, ReceiptNote, Settled
 from trunkline.envelope import Direction
+from trunkline.stores.arrivals import ArrivalStore
 from trunkline.stores.database import Pool, connection
 from trunkline.stores.messages import MessageStore
 from trunkline.stores.sent_messages import PARKED_FOR_S, SentMessageStore
@@ -144,6 +146,19 @@ async def test_news_of_an_unknown_send_is_a_step_of_its_message(
     for _ in range(2):
         await sent.adopt(tenant_id, Callback(first.envelope.message_id), "wamid.proof")
     assert await events(pool, first.envelope) == ["unknown", "adopted"]
+
+
+async def test_a_status_proves_its_send_as_soon_as_it_arrives(
+    messages: MessageStore, pool: Pool, tenant_id: str
+) -> None:
+    unknown, other = await sending(messages, tenant_id), await sending(messages, tenant_id)
+    await settle(messages, outcome(unknown, "unknown"))
+    raw = {"id": "wamid.proof", "status": "sent", "biz_opaque_callback_data": unknown.envelope.message_id}
+    status = envelope(tenant_id, Direction.STATUS, external_id="wamid.proof", kind="sent", payload={"status": raw})
+    foreign = envelope(tenant_id, Direction.STATUS, payload={"status": {"biz_opaque_callback_data": "not ours"}})
+    await ArrivalStore(pool).record([Arrival(each, None, 72, is_message=False) for each in (status, foreign)])
+    assert (await row(pool, unknown.envelope))["status"] == "delivered"
+    assert (await row(pool, other.envelope))["status"] == "sending"
 
 
 async def test_a_message_is_delivered_once_all_its_parts_are(
