@@ -44,7 +44,7 @@ def arrival(
         external_id=external_id,
         kind="text",
         accepted_at=time.time(),
-        payload={},
+        payload={"status": {}} if direction is Direction.STATUS else {},
     )
     return Arrival(dataclasses.replace(envelope, **changes), "hello", 72, is_message)
 
@@ -85,6 +85,34 @@ async def test_an_agents_message_has_genesys_id_and_opens_no_window(
     (message,) = await messages(pool, tenant_id)
     (conversation,) = await conversations(pool, tenant_id)
     assert (message["wamid"], message["genesys_id"]) == (None, came.envelope.external_id)
+    assert conversation["last_inbound_at"] is None
+
+
+@pytest.mark.parametrize(
+    ("message", "ago_s"),
+    [
+        pytest.param({"type": "text", "timestamp": "{ago}"}, 7200, id="as the customer's phone says"),
+        pytest.param({"type": "text", "timestamp": "9999999999"}, 0, id="not after it was accepted"),
+        pytest.param({"type": "text", "timestamp": "garbage"}, 0, id="nonsense"),
+        pytest.param({"type": "text"}, 0, id="unsaid"),
+    ],
+)
+async def test_the_window_counts_from_when_the_customer_wrote(
+    store: ArrivalStore, pool: Pool, tenant_id: str, message: dict[str, str], ago_s: float
+) -> None:
+    now = time.time()
+    said = {key: value.format(ago=int(now) - 7200) for key, value in message.items()}
+    await store.record([arrival(tenant_id, accepted_at=now, payload={"message": said})])
+    (conversation,) = await conversations(pool, tenant_id)
+    assert conversation["last_inbound_at"].timestamp() == pytest.approx(now - ago_s, abs=1)
+    assert conversation["last_activity_at"].timestamp() == pytest.approx(now, abs=1e-3)
+
+
+async def test_what_is_no_message_of_the_customer_opens_no_window(
+    store: ArrivalStore, pool: Pool, tenant_id: str
+) -> None:
+    await store.record([arrival(tenant_id, payload={"message": {"type": "system"}})])
+    (conversation,) = await conversations(pool, tenant_id)
     assert conversation["last_inbound_at"] is None
 
 
