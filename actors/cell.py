@@ -10,7 +10,7 @@ from typing import Any
 from actors.hosting import Started
 from config.delivery_wiring import CellParts
 from trunkline.errors import NotFound
-from trunkline.tenancy.tenant import Ask, Cloud, Credentials, Gone, Held, Passage
+from trunkline.tenancy.tenant import Ask, Cloud, Credentials, Gone, Held, Later, Passage, Ready
 
 PASSIVATE_EVERY_S = 30.0
 
@@ -22,12 +22,12 @@ class TenantCell:
         self._parts = Started(lambda settings: CellParts(settings, name))
         self._sweeper: asyncio.Task[None] | None = None
 
-    async def admit(self, asks: Sequence[tuple[str, Ask]]) -> list[Passage | Held | Gone | Exception]:
+    async def admit(self, asks: Sequence[tuple[str, Ask]]) -> list[Passage | Later | Held | Gone | Exception]:
         """An answer to each ask, in their order."""
         by_tenant: defaultdict[str, list[int]] = defaultdict(list)
         for position, (tenant_id, _) in enumerate(asks):
             by_tenant[tenant_id].append(position)
-        answers: list[Passage | Held | Gone | Exception] = [Gone()] * len(asks)
+        answers: list[Passage | Later | Held | Gone | Exception] = [Gone()] * len(asks)
 
         async def admit_tenant(tenant_id: str, positions: list[int]) -> None:
             try:
@@ -44,10 +44,10 @@ class TenantCell:
         await asyncio.gather(*(admit_tenant(*item) for item in by_tenant.items()))
         return answers
 
-    async def standing(self, tenant_id: str, cloud: Cloud) -> Held | None:
-        """Why the tenant's lanes towards `cloud` must wait, if they must."""
+    async def standing(self, tenant_id: str, cloud: Cloud) -> Held | Ready | Gone:
+        """Whether the tenant's lanes towards `cloud` may be read, and how far ahead."""
         tenant = await self._tenant(tenant_id)
-        return await tenant.standing(cloud) if tenant else None
+        return await tenant.standing(cloud) if tenant else Gone()
 
     async def credentials(self, tenant_id: str) -> Credentials | Gone:
         """What moving the tenant's files needs."""
@@ -64,11 +64,25 @@ class TenantCell:
         if tenant is not None:
             await tenant.refused(cloud, used_token, words, expired=expired)
 
-    async def throttled(self, tenant_id: str, cloud: Cloud, words: str, retry_after_s: float) -> None:
+    async def throttled(
+        self, tenant_id: str, cloud: Cloud, words: str, retry_after_s: float, code: str | None = None
+    ) -> None:
         """The cloud asked to wait."""
         tenant = await self._tenant(tenant_id)
         if tenant is not None:
-            tenant.throttled(cloud, words, retry_after_s)
+            tenant.throttled(cloud, words, retry_after_s, code)
+
+    async def person_throttled(self, tenant_id: str, wa_id: str) -> None:
+        """WhatsApp wants nothing more for this person for a while."""
+        tenant = await self._tenant(tenant_id)
+        if tenant is not None:
+            tenant.person_throttled(wa_id)
+
+    async def failing(self, tenant_id: str, cloud: Cloud, words: str) -> None:
+        """The cloud fails call after call, or failed a probe."""
+        tenant = await self._tenant(tenant_id)
+        if tenant is not None:
+            tenant.failing(cloud, words)
 
     async def accepted(self, tenant_id: str, cloud: Cloud) -> None:
         """The cloud accepted a probe."""

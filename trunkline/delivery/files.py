@@ -33,7 +33,9 @@ class Tenants(Protocol):
     async def refused(self, tenant_id: str, cloud: Cloud, used_token: str, words: str, *, expired: bool) -> None:
         """The cloud refused a call for its credentials."""
 
-    async def throttled(self, tenant_id: str, cloud: Cloud, words: str, retry_after_s: float) -> None:
+    async def throttled(
+        self, tenant_id: str, cloud: Cloud, words: str, retry_after_s: float, code: str | None = None
+    ) -> None:
         """The cloud asked to wait."""
 
 
@@ -156,5 +158,5 @@ class AgentFiles:
             await self._tenants.refused(tenant_id, Cloud.WHATSAPP, used, error.detail, expired=False)
             raise LaneHeld(error.detail, REFUSED_CHECK_S) from error
         except Throttled as error:
-            await self._tenants.throttled(tenant_id, Cloud.WHATSAPP, error.detail, error.retry_after_s)
+            await self._tenants.throttled(tenant_id, Cloud.WHATSAPP, error.detail, error.retry_after_s, error.code)
             raise LaneHeld(error.detail, error.retry_after_s) from error

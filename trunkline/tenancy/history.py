@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+
+from trunkline.envelope import Envelope
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +73,70 @@ class DeadLetter:
 
 
 @dataclass(frozen=True, slots=True)
+class Spooled:
+    """A message that waits in Postgres instead of the broker: why, since when, and not to be tried before `due_at`."""
+
+    tenant_id: str
+    message_id: str
+    direction: str
+    cause: str
+    accepted_at: datetime
+    spooled_at: datetime
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class MessageFacts:
-    """All that the tables say about one message; at least one of `message` and `dead_letter` is there."""
+    """All that the tables say about one message; at least one of `message`, `dead_letter` and `spooled` is there."""
 
     message: Message | None
     dead_letter: DeadLetter | None
     tenant_status: str | None
     events: list[Event] = field(default_factory=list)
+    spooled: Spooled | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What of a tenant lies in Postgres: envelopes in the spool, and dead letters by their reasons."""
+
+    spooled: int
+    dead_letters: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class LetterFilter:
+    """Which dead letters are meant; None stands for any. Without a tenant those that belong to none are meant too."""
+
+    tenant_id: str | None = None
+    reason: str | None = None
+    direction: str | None = None
+    ids: Sequence[int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLetter:
+    """A dead letter with all that a replay needs.
+
+    `body` is an envelope, or the part of a webhook that became none. `state` is where its message stands, None when
+    that has no row. `ordered_at` is when the message was accepted, as far as its row tells.
+    """
+
+    id: int
+    message_id: str
+    tenant_id: str | None
+    reason: str
+    body: bytes
+    ordered_at: datetime
+    state: str | None
+    tenant_exists: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Revival:
+    """What is delivered when a dead letter is replayed; `rerouted` when its envelopes are made anew of a webhook."""
+
+    letter_id: int
+    reason: str
+    envelopes: Sequence[Envelope]
+    rerouted: bool = False

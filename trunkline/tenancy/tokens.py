@@ -93,6 +93,16 @@ class TokenKeeper:
         """Why the last fetch failed, if it did."""
         return self._trouble
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether there is a token that has not expired."""
+        return self._token is not None and self._clock() < self._token.expires_at
+
+    @property
+    def pause_s(self) -> float:
+        """Seconds until a token may be fetched again after a failure."""
+        return max(0.0, self._paused_until - self._clock())
+
     def at_hand(self) -> Token | None:
         """The token if it is valid, and its successor on the way in time; None when one has to be waited for."""
         now = self._clock()

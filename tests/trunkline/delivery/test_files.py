@@ -47,7 +47,9 @@ class World:
     async def refused(self, tenant_id: str, cloud: Cloud, used_token: str, words: str, *, expired: bool) -> None:
         self.told.append(("refused", cloud, used_token, words, expired))
 
-    async def throttled(self, tenant_id: str, cloud: Cloud, words: str, retry_after_s: float) -> None:
+    async def throttled(
+        self, tenant_id: str, cloud: Cloud, words: str, retry_after_s: float, code: str | None = None
+    ) -> None:
         self.told.append(("throttled", cloud, words, retry_after_s))
 
     async def attach(self, tenant_id: str, access: WhatsAppAccess, file: CustomerFile) -> Attachable | Unattachable:

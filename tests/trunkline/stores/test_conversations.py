@@ -147,3 +147,82 @@ async def test_without_redis_nothing_is_missing(pool: Pool, tenant_id: str) -> N
         now = time.time()
         first = await store.open(tenant_id, CUSTOMER, now, 72)
         assert (await store.open(tenant_id, CUSTOMER, now, 72)).conversation_id == first.conversation_id
+
+
+async def test_the_customers_latest_message_counts_whatever_conversation_it_was_in(
+    store: ConversationStore, tenant_id: str
+) -> None:
+    now = time.time()
+    await store.open(tenant_id, CUSTOMER, now - 200 * HOUR_S, 72, now - 201 * HOUR_S)
+    second = await store.open(tenant_id, CUSTOMER, now - 100 * HOUR_S, 72)
+    assert second.last_inbound_at == pytest.approx(now - 201 * HOUR_S)
+    third = await store.open(tenant_id, CUSTOMER, now, 72, now - 5)
+    assert len({second.conversation_id, third.conversation_id}) == 2
+    assert third.last_inbound_at == pytest.approx(now - 5)
+    assert await store.last_inbound(tenant_id, CUSTOMER) == pytest.approx(now - 5)
+
+
+async def test_a_message_redelivered_late_does_not_turn_the_window_back(
+    store: ConversationStore, tenant_id: str
+) -> None:
+    now = time.time()
+    await store.open(tenant_id, CUSTOMER, now, 72, now - 10)
+    late = await store.open(tenant_id, CUSTOMER, now + 1, 72, now - 50 * HOUR_S)
+    assert late.last_inbound_at == pytest.approx(now - 10)
+
+
+async def test_of_a_customer_never_heard_of_nothing_is_known(store: ConversationStore, tenant_id: str) -> None:
+    assert await store.last_inbound(tenant_id, CUSTOMER) is None
+    opened = await store.open(tenant_id, CUSTOMER, time.time(), 72)
+    assert (opened.last_inbound_at, opened.recent_sends) == (None, ())
+    assert await store.last_inbound(tenant_id, CUSTOMER) is None
+
+
+async def test_many_persons_are_looked_up_in_one_statement_each_for_itself(
+    store: ConversationStore, tenant_id: str
+) -> None:
+    now = time.time()
+    customers = [f"44770090{number:04d}" for number in range(50)]
+    await asyncio.gather(
+        *(store.open(tenant_id, customer, now, 72, now - number) for number, customer in enumerate(customers))
+    )
+    found = await asyncio.gather(*(store.last_inbound(tenant_id, customer) for customer in [*customers, customers[3]]))
+    assert found == pytest.approx([*(now - number for number in range(50)), now - 3])
+    assert await store.last_inbound(f"{tenant_id}-2", customers[0]) is None
+
+
+async def note_send(
+    pool: Pool, tenant_id: str, conversation: str, ago_s: float, *, direction: str = "outbound", parts: int = 0
+) -> None:
+    """A message of the conversation that was claimed so long ago, however long before it had been accepted."""
+    async with connection(pool) as taken:
+        await taken.execute(
+            "INSERT INTO messages (tenant_id, message_id, wa_id, conversation_id, direction, kind, status, parts_done,"
+            " claimed_at, accepted_at, created_at) SELECT %s, gen_random_uuid(), %s, %s::uuid, %s, 'text', 'delivered',"
+            " %s, now() - make_interval(secs => %s), before, before FROM (SELECT now() - interval '2 days') d(before)",
+            (tenant_id, CUSTOMER, conversation, direction, parts, ago_s),
+        )
+
+
+async def test_sends_to_the_customer_in_the_last_minutes_come_along(
+    store: ConversationStore, second_store: ConversationStore, pool: Pool, tenant_id: str
+) -> None:
+    now = time.time()
+    earlier = await store.open(tenant_id, CUSTOMER, now - 80 * HOUR_S, 72)
+    await note_send(pool, tenant_id, earlier.conversation_id, 100)
+    present = await store.open(tenant_id, CUSTOMER, now, 72)
+    await note_send(pool, tenant_id, present.conversation_id, 20)
+    await note_send(pool, tenant_id, present.conversation_id, 10, parts=3)
+    await note_send(pool, tenant_id, present.conversation_id, 300)
+    await note_send(pool, tenant_id, present.conversation_id, 5, direction="inbound")
+    await note_send(pool, f"{tenant_id}-2", present.conversation_id, 5)
+    sends = (await second_store.open(tenant_id, CUSTOMER, now, 72)).recent_sends
+    assert sorted(now - at for at in sends) == pytest.approx([10, 10, 10, 20, 100], abs=5)
+
+
+async def test_a_customer_with_a_strange_id_is_looked_up_like_any_other(
+    store: ConversationStore, tenant_id: str
+) -> None:
+    now = time.time()
+    await store.open(tenant_id, "GB.\x001", now, 72, now)
+    assert await store.last_inbound(tenant_id, "GB.\x001") == pytest.approx(now)

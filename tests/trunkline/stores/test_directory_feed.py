@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from cryptography.fernet import Fernet
 
-from tests.tcp_proxy import TcpProxy, proxied
+from scripts.faults.tcp_proxy import TcpProxy, proxied
 from tests.trunkline.records import tenant_record
 from trunkline.stores.database import Pool, conninfo
 from trunkline.stores.directory_feed import DirectoryFeed

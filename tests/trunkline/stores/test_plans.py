@@ -7,7 +7,7 @@ import re
 import psycopg
 import pytest
 
-from trunkline.stores import arrivals, messages
+from trunkline.stores import arrivals, conversations, messages
 from trunkline.stores.database import BY_KEY, conninfo
 
 pytestmark = pytest.mark.services
@@ -34,6 +34,8 @@ def _plan(database_url: str, statement: str) -> str:
         pytest.param(messages._STANDING, id="standing"),
         pytest.param(messages._SETTLE, id="settle"),
         pytest.param(arrivals._RECORD, id="record"),
+        pytest.param(conversations._OPEN, id="open"),
+        pytest.param(conversations._LAST_INBOUND, id="last inbound"),
     ],
 )
 def test_rows_are_looked_up_by_key_and_no_table_is_read_as_a_whole(database_url: str, statement: str) -> None:
