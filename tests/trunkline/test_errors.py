@@ -11,7 +11,9 @@ from collections.abc import Iterator
 import pytest
 
 import trunkline
+from trunkline.delivery.conversation import Interrupted, Parked
 from trunkline.delivery.held import LaneHeld
+from trunkline.delivery.turn import OlderFirst
 from trunkline.errors import (
     ConfigurationError,
     Conflict,
@@ -39,6 +41,9 @@ EXAMPLES = [
     Conflict("phoneNumberId", "210099887766551"),
     ConfigurationError("PORT 0: Input should be greater than or equal to 1"),
     LaneHeld("tenant is suspended", 1.0),
+    Interrupted(),
+    Parked(61.0),
+    OlderFirst(None),
 ]
 
 
