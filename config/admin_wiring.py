@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from importlib.metadata import version
 
 from redis.exceptions import RedisError
 
 from config.settings import Settings
-from config.wiring import IDLE_TIMEOUT_S, media_files, media_links, tenant_store
+from config.wiring import IDLE_TIMEOUT_S, build_directory, media_files, media_links, tenant_store
 from trunkline.clients.downloads import Downloads
 from trunkline.clients.graph_media import GraphMedia
 from trunkline.clients.uploads import Uploads
 from trunkline.delivery.linked_media import LinkedMedia
 from trunkline.delivery.media import Keeper
+from trunkline.delivery.people import People
+from trunkline.delivery.replay import Replay
+from trunkline.delivery.rerouting import Rerouting
 from trunkline.errors import StoreUnavailable
 from trunkline.lanes.consumer import LaneConsumer
+from trunkline.stores.aliases import AliasStore
 from trunkline.stores.api_keys import ApiKeyStore
+from trunkline.stores.arrivals import ArrivalStore
 from trunkline.stores.cache import open_redis
-from trunkline.stores.database import open_pool, probe
+from trunkline.stores.database import Pool, open_pool, probe
+from trunkline.stores.dead_letters import DeadLetterStore
 from trunkline.stores.history import History
 from trunkline.stores.media_accounts import MediaAccounts
 from trunkline.stores.request_counts import RequestCounts
@@ -26,6 +33,16 @@ from trunkline.stores.tenants import TenantStore
 from trunkline.tenancy.record import Secret
 from trunkline.web.admin import build_admin
 from trunkline.web.admin_ports import AdminServices, TenantActors
+
+
+def build_replay(settings: Settings, pool: Pool) -> Replay:
+    """Replays dead letters; each call looks tenants up anew, for their ids may have been given to others."""
+    people = People(AliasStore(pool), time.time)
+    return Replay(
+        DeadLetterStore(pool, time.time),
+        ArrivalStore(pool),
+        lambda: Rerouting(build_directory(settings, pool), people, time.time),
+    )
 
 
 class AdminParts:
@@ -43,6 +60,7 @@ class AdminParts:
                 tenants=tenants,
                 keys=ApiKeyStore(self._pool, self._redis),
                 history=History(self._pool),
+                replays=build_replay(settings, self._pool),
                 counter=RequestCounts(self._redis),
                 actors=actors_of(tenants),
                 media=LinkedMedia(

@@ -1,4 +1,4 @@
-"""`trunkline trace`, `trunkline conversations …` and `trunkline dead-letters …`."""
+"""`trunkline trace` and `trunkline conversations …`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,8 @@ from trunkline.cli.api import Router, Tenant, router
 from trunkline.cli.output import Json, print_fields, print_json, print_table
 
 conversations = typer.Typer(no_args_is_help=True, help="Conversations and their messages.")
-dead_letters = typer.Typer(no_args_is_help=True, help="Messages that were given up.")
 
 MESSAGE_COLUMNS = ("createdAt", "direction", "kind", "status", "receipt", "attempts", "messageId", "text")
-LETTER_COLUMNS = ("id", "createdAt", "tenantId", "direction", "reason", "attempts", "messageId", "answer")
 
 Which = Annotated[str, typer.Argument(metavar="NUMBER|ID", help="A WhatsApp number, or a conversation's id.")]
 
@@ -41,7 +39,12 @@ def print_trace(found: dict[str, Any]) -> None:
     """A trace for people."""
     lists = ("steps", "attempts")
     print_fields({name: value for name, value in found.items() if name not in lists and value is not None})
-    for name in lists:
+    print_way(found)
+
+
+def print_way(found: dict[str, Any]) -> None:
+    """The steps and attempts of a trace, a line for each."""
+    for name in ("steps", "attempts"):
         typer.echo(name)
         for entry in found[name]:
             facts = {key: value for key, value in entry.items() if key not in ("at", "step", "outcome") and value}
@@ -70,21 +73,6 @@ def list_messages(
     path = f"/state/conversation/{found['conversationId']}/messages"
     rows = api.pages(path, "messages", limit, tenant=tenant)
     print_json(rows) if as_json else print_table(rows, MESSAGE_COLUMNS)
-
-
-@dead_letters.command("list")
-def list_dead_letters(
-    context: typer.Context,
-    tenant: Tenant = None,
-    reason: Annotated[str | None, typer.Option("--reason", help="e.g. rejected, exhausted, unrouted.")] = None,
-    direction: Annotated[str | None, typer.Option("--direction", help="inbound, outbound or status.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
-    as_json: Json = False,
-) -> None:
-    """List messages that were given up, newest first."""
-    query = {"reason": reason, "direction": direction}
-    rows = router(context).pages("/dead-letters", "deadLetters", limit, tenant=tenant, query=query)
-    print_json(rows) if as_json else print_table(rows, LETTER_COLUMNS)
 
 
 def _conversation(api: Router, which: str, tenant: str | None) -> dict[str, Any]:

@@ -30,6 +30,16 @@ def read_elements(webhook: Any) -> Iterator[Element]:
                 yield from _read_change(change.get("value"))
 
 
+def webhook_of(element: Element) -> dict[str, Any]:
+    """A webhook with nothing but `element` in it: what `read_elements` makes of it is the element again."""
+    value = {
+        "metadata": {"phone_number_id": element.phone_number_id} if element.phone_number_id is not None else {},
+        "contacts": [element.contact] if element.contact is not None else [],
+        "messages" if element.kind == "message" else "statuses": [element.raw],
+    }
+    return {"object": PRODUCT, "entry": [{"changes": [{"field": MESSAGES_FIELD, "value": value}]}]}
+
+
 def _read_change(value: Any) -> Iterator[Element]:
     if not isinstance(value, dict):
         return

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from psycopg.rows import class_row
 
 from trunkline.stores.database import Connection, Pool, connection
-from trunkline.tenancy.history import Conversation, DeadLetter, Event, Message, MessageFacts
+from trunkline.tenancy.history import Conversation, DeadLetter, Event, Message, MessageFacts, Spooled, Waiting
 
+Row = TypeVar("Row")
+
+# The customer's latest message counts whatever conversation it was in: WhatsApp's window is the person's.
 _CONVERSATION = """
 SELECT tenant_id, conversation_id::text, wa_id, genesys_conversation_id, status, created_at, last_activity_at,
-       last_inbound_at
-FROM conversation_mappings
+       (SELECT max(p.last_inbound_at) FROM conversation_mappings p
+        WHERE p.tenant_id = c.tenant_id AND p.wa_id = c.wa_id) AS last_inbound_at
+FROM conversation_mappings c
 WHERE tenant_id = %(tenant)s
 """
 
@@ -48,6 +52,8 @@ CROSS JOIN LATERAL (
 ORDER BY (m.message_id = %(uuid)s) IS TRUE DESC, (m.direction = 'status'), m.created_at DESC LIMIT 1
 """
 
+_MESSAGE_OF = f"SELECT {_MESSAGE_COLUMNS} FROM messages m WHERE m.tenant_id = %s AND m.message_id = %s"
+
 _EVENTS = """
 SELECT at, event, attempt_id::text, detail FROM message_events
 WHERE tenant_id = %s AND message_id = %s ORDER BY at
@@ -67,6 +73,26 @@ WHERE (%(tenant)s::text IS NULL OR tenant_id = %(tenant)s)
   AND (message_id = %(uuid)s OR wamid = %(id)s OR genesys_id = %(id)s)
 ORDER BY created_at DESC LIMIT 1
 """
+
+_LETTER = f"""
+SELECT {_DEAD_LETTER_COLUMNS} FROM dead_letters
+WHERE id = %(id)s AND (%(tenant)s::text IS NULL OR tenant_id = %(tenant)s)
+"""
+
+_SPOOLED_COLUMNS = "tenant_id, message_id::text, direction, cause, accepted_at, spooled_at, due_at"
+_SPOOLED_OF = f"SELECT {_SPOOLED_COLUMNS} FROM intake_spool WHERE tenant_id = %s AND message_id = %s"
+
+# What has no row of its own until it is claimed, a status for one.
+_SPOOLED = f"""
+SELECT {_SPOOLED_COLUMNS}
+FROM (SELECT %(tenant)s::text AS tenant_id WHERE %(tenant)s::text IS NOT NULL
+      UNION ALL SELECT tenant_id FROM tenants WHERE %(tenant)s::text IS NULL) t
+JOIN intake_spool p USING (tenant_id)
+WHERE p.message_id = %(uuid)s LIMIT 1
+"""
+
+_SPOOLED_COUNT = "SELECT count(*) FROM intake_spool WHERE tenant_id = %s"
+_REASONS = "SELECT reason, count(*) FROM dead_letters WHERE tenant_id = %s GROUP BY reason ORDER BY reason"
 
 _DEAD_LETTERS = f"""
 SELECT {_DEAD_LETTER_COLUMNS} FROM dead_letters
@@ -121,20 +147,30 @@ class History:
         async with connection(self._pool) as taken, taken.cursor(row_factory=class_row(Message)) as cursor:
             return await (await cursor.execute(_MESSAGES, parameters)).fetchall()
 
+    async def waiting(self, tenant_id: str) -> Waiting:
+        """What of the tenant lies in the spool and among the dead letters."""
+        async with connection(self._pool) as taken:
+            row = await (await taken.execute(_SPOOLED_COUNT, (tenant_id,))).fetchone()
+            reasons = await (await taken.execute(_REASONS, (tenant_id,))).fetchall()
+        return Waiting(int(row[0]) if row else 0, dict(reasons))
+
     async def facts(self, tenant_id: str | None, id: str) -> MessageFacts | None:
         """All that is known of a message, by our own id, its wamid or its Genesys id."""
         parameters = {"tenant": tenant_id, "id": id, "uuid": _uuid_or_none(id)}
         async with connection(self._pool) as taken:
-            async with taken.cursor(row_factory=class_row(Message)) as cursor:
-                message = await (await cursor.execute(_MESSAGE, parameters)).fetchone()
-            letter = await self._dead_letter(taken, parameters, message)
-            owner = message or letter
-            if owner is None:
-                return None
-            async with taken.cursor(row_factory=class_row(Event)) as events:
-                await events.execute(_EVENTS, (owner.tenant_id or "", owner.message_id))
-                found = await events.fetchall()
-            return MessageFacts(message, letter, await _tenant_status(taken, owner.tenant_id), found)
+            message = await _one(taken, Message, _MESSAGE, parameters)
+            if message is None:
+                letter = await _one(taken, DeadLetter, _DEAD_LETTER, parameters)
+                spooled = await _one(taken, Spooled, _SPOOLED, parameters) if letter is None else None
+                owner = letter or spooled
+                return await _facts_of(taken, owner.tenant_id, owner.message_id) if owner else None
+            return await _facts_of(taken, message.tenant_id, message.message_id)
+
+    async def letter_facts(self, tenant_id: str | None, letter_id: int) -> MessageFacts | None:
+        """All that is known of the message of a dead letter."""
+        async with connection(self._pool) as taken:
+            letter = await _one(taken, DeadLetter, _LETTER, {"tenant": tenant_id, "id": letter_id})
+            return await _facts_of(taken, letter.tenant_id, letter.message_id) if letter else None
 
     async def dead_letters(
         self,
@@ -159,15 +195,23 @@ class History:
         async with connection(self._pool) as taken, taken.cursor(row_factory=class_row(Conversation)) as cursor:
             return await (await cursor.execute(query, parameters)).fetchone()
 
-    async def _dead_letter(
-        self, taken: Connection, parameters: dict[str, Any], message: Message | None
-    ) -> DeadLetter | None:
-        async with taken.cursor(row_factory=class_row(DeadLetter)) as cursor:
-            if message is not None:
-                await cursor.execute(_DEAD_LETTER_OF, (message.tenant_id, message.message_id))
-            else:
-                await cursor.execute(_DEAD_LETTER, parameters)
-            return await cursor.fetchone()
+
+async def _facts_of(taken: Connection, tenant_id: str | None, message_id: str) -> MessageFacts | None:
+    """None when all of it has gone since it was found."""
+    key = (tenant_id or "", message_id)
+    async with taken.cursor(row_factory=class_row(Event)) as cursor:
+        events = await (await cursor.execute(_EVENTS, key)).fetchall()
+    message = await _one(taken, Message, _MESSAGE_OF, key)
+    letter = await _one(taken, DeadLetter, _DEAD_LETTER_OF, key)
+    spooled = await _one(taken, Spooled, _SPOOLED_OF, key)
+    if message is None and letter is None and spooled is None:
+        return None
+    return MessageFacts(message, letter, await _tenant_status(taken, tenant_id), events, spooled)
+
+
+async def _one(taken: Connection, kind: type[Row], query: str, parameters: Any) -> Row | None:
+    async with taken.cursor(row_factory=class_row(kind)) as cursor:
+        return await (await cursor.execute(query, parameters)).fetchone()
 
 
 async def _tenant_status(taken: Connection, tenant_id: str | None) -> str | None:

@@ -147,14 +147,33 @@ async def replace_whatsapp(
 async def show_status(tenant: OwnTenant, services: Services) -> dict[str, Any]:
     """How the tenant does: its actor's word on token, limits and circuits, and what the tables know."""
     latest = await services.history.dead_letters(tenant.tenant_id, 1)
+    waiting = await services.history.waiting(tenant.tenant_id)
+    told = await services.actors.status(tenant.tenant_id)
     return {
-        **await services.actors.status(tenant.tenant_id),
+        **told,
+        "circuits": {cloud: _in_words(circuit) for cloud, circuit in told.get("circuits", {}).items()},
         "tenantId": tenant.tenant_id,
         "name": tenant.name,
         "status": tenant.status.value,
         "openConversations": await services.history.open_conversations(tenant.tenant_id),
+        "spooled": waiting.spooled,
+        "deadLetters": waiting.dead_letters,
         "lastError": latest[0].answer if latest else None,
     }
+
+
+def _in_words(circuit: dict[str, Any]) -> dict[str, Any]:
+    """A circuit with what it means for the tenant's messages."""
+    next_try_s = circuit.get("nextTryInSeconds")
+    when = f"next try in {next_try_s:.0f} s" if next_try_s else "next try now"
+    match circuit.get("state"):
+        case "open":
+            words = f"open: {circuit.get('reason')}; messages wait in order, {when}"
+        case "half_open":
+            words = f"half-open: one call tries whether it is well again; it opened for {circuit.get('reason')}"
+        case _:
+            words = "closed: calls leave as they come"
+    return {**circuit, "words": words}
 
 
 async def _update(services: AdminServices, tenant: TenantRecord, change: Any) -> TenantRecord:

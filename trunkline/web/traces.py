@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic.alias_generators import to_camel
 
-from trunkline.tenancy.history import DeadLetter, Event, Message, MessageFacts
+from trunkline.tenancy.history import DeadLetter, Event, Message, MessageFacts, Spooled
 
 _CLOUD = {"inbound": "Genesys Cloud", "outbound": "WhatsApp", "status": "Genesys Cloud"}
 
@@ -17,19 +17,26 @@ _WAITING_FOR = {
     "received": "a transformer to take it from its queue",
     "waiting": "its next attempt",
     "sending": "the answer of {cloud}",
-    "unknown": "news of the attempt whose outcome is unknown, then its repetition",
+    "unknown": "the repetition of the attempt whose outcome is unknown, once and under the same id",
 }
+_WAITING_FOR_STATUS = "a status that tells of the attempt whose outcome is unknown, for 30 s; then it is repeated once"
 _WAITING_AFTER = {
     "credentials_refused": "credentials that {cloud} accepts",
     "throttled": "the end of the pause that {cloud} asked for",
-    "retry": "its next attempt, in order, after a pause",
+    "retry": "its next attempt, in order, after a pause; longer while the tenant's circuit to {cloud} is open",
     "part_sent": "the sending of its next part",
     "receipt_waits": "RabbitMQ, to report the failure to the agent",
+}
+# Why it waits in Postgres and not in its queue.
+_SPOOLED = {
+    "broker_away": "it lies in Postgres, for RabbitMQ was away when it came",
+    "parked": "its conversation is parked in Postgres",
+    "replayed": "it lies in Postgres, where its replay has put it behind what came before",
 }
 _ADVICE_AFTER = {
     "credentials_refused": "Correct the tenant's credentials; what waits is delivered by itself within 10 s.",
     "throttled": "Nothing to do; if it happens often, have the cloud grant more and raise the tenant's settings.",
-    "retry": "Nothing to do unless it lasts; the last attempt's answer says what the cloud is missing.",
+    "retry": "Nothing to do unless it lasts; the last attempt's answer, and the tenant's status, say what is missing.",
 }
 _ADVICE = {
     "received": "If it stays, see GET /health for the pools and the tenant's status.",
@@ -38,18 +45,23 @@ _ADVICE = {
     "unknown": "Nothing to do; it is repeated once by the stated rule, or given up as unknown_outcome.",
     "failed": "{cloud} accepted it and could not deliver it: the last step, or the receipt, says why.",
 }
+_ADVICE_FOR_SPOOLED = "Nothing to do; it is taken up by itself, before anything newer of its conversation."
+_REPLAY = "replay it: trunkline dead-letters replay {id}"
 _ADVICE_FOR_DEAD = {
-    "unrouted": "No tenant owns the number or integration: make or correct the tenant, then replay it.",
-    "rejected": "The cloud said no, see the answer: correct what it names, then replay it.",
-    "exhausted": "Every attempt failed: once the cloud is well, replay it.",
-    "unknown_outcome": "It may have been delivered: look at the far side before you replay it.",
+    "unrouted": f"No tenant owns the number or integration: make or correct the tenant, then {_REPLAY}.",
+    "rejected": f"The cloud said no, see the answer: correct what it names, then {_REPLAY}.",
+    "exhausted": f"Every attempt failed: once the cloud is well, {_REPLAY}.",
+    "unknown_outcome": f"It may have been delivered: look at the far side, and only if it is not there {_REPLAY}.",
     "invalid": "The message is not valid and will not be on replay: tell its sender.",
     "unsupported": "The far side cannot show this kind of message: tell its sender.",
-    "window_closed": "WhatsApp's 24 hours are over: wait for the customer to write, or send a template.",
-    "media_unavailable": "The attachment could not be fetched: ask for it again.",
-    "poison": "The message breaks its transformer: report it as a bug, with this trace.",
-    "tenant_deleted": "The tenant was deleted while this waited.",
+    "window_closed": f"WhatsApp's 24 hours are over: send a template, or once the customer has written {_REPLAY}.",
+    "media_unavailable": f"An attachment could not be fetched: ask for it again, or {_REPLAY}.",
+    "poison": f"It ends its reader, or cannot be read: report it as a bug, with this trace; once mended, {_REPLAY}.",
+    "tenant_deleted": "The tenant was deleted while this waited; without the tenant it cannot be replayed.",
 }
+_ADVICE_WITHOUT_FILE = "The rest was delivered, so it cannot be replayed: ask for the attachment again."
+# So long a wait in the spool has been chosen.
+_AT_ONCE = timedelta(seconds=1)
 
 
 _NAMES = {"wait_s": "waitSeconds", "retry_after_s": "retryAfterSeconds"}
@@ -76,8 +88,10 @@ class Trace:
 def trace_of(facts: MessageFacts) -> Trace:
     """The trace that the tables tell."""
     if facts.message is None:
-        assert facts.dead_letter is not None
-        return _trace_of_stray(facts.dead_letter, facts.events)
+        if facts.dead_letter is not None:
+            return _trace_of_stray(facts.dead_letter, facts.events)
+        assert facts.spooled is not None
+        return _trace_of_spooled(facts.spooled, facts)
     message = facts.message
     attempts = [_attempt(event) for event in facts.events if event.attempt_id is not None]
     if message.status in ("delivered", "failed") and not any(
@@ -114,14 +128,31 @@ def _trace_of_stray(letter: DeadLetter, events: list[Event]) -> Trace:
         ],
         attempts=[_attempt(event) for event in events if event.attempt_id is not None],
         waiting_for=None,
-        advice=_ADVICE_FOR_DEAD.get(letter.reason),
+        advice=_advice_for(letter),
         wamid=letter.wamid,
         genesys_id=letter.genesys_id,
     )
 
 
+def _trace_of_spooled(spooled: Spooled, facts: MessageFacts) -> Trace:
+    """A status, or a message that is not recorded yet."""
+    return Trace(
+        message_id=spooled.message_id,
+        tenant_id=spooled.tenant_id,
+        direction=spooled.direction,
+        state="waiting",
+        steps=[
+            *({"at": _iso(event.at), "step": event.event, **_facts(event)} for event in facts.events),
+            {"at": _iso(spooled.spooled_at), "step": "waiting"},
+        ],
+        attempts=[_attempt(event) for event in facts.events if event.attempt_id is not None],
+        waiting_for=_waiting(spooled.direction, "waiting", facts),
+        advice=_advice_while_waiting("waiting", facts),
+    )
+
+
 def _steps(message: Message, events: list[Event], letter: DeadLetter | None) -> list[dict[str, Any]]:
-    steps: list[dict[str, Any]] = [{"at": _iso(message.accepted_at), "step": "received"}]
+    steps: list[dict[str, Any]] = [{"at": _iso(_received_at(message, events)), "step": "received"}]
     steps += [{"at": _iso(event.at), "step": event.event, **_facts(event)} for event in events]
     if message.status not in ("received", steps[-1]["step"]):
         steps.append({"at": _iso(message.updated_at), "step": message.status})
@@ -134,26 +165,55 @@ def _attempt(event: Event) -> dict[str, Any]:
     return {"at": _iso(event.at), "outcome": event.event, "attemptId": event.attempt_id, **_facts(event)}
 
 
+def _received_at(message: Message, events: list[Event]) -> datetime:
+    # A replayed message counts as accepted at its replay, its row stays as old as it is.
+    replayed = any(event.event == "replayed" for event in events)
+    return min(message.accepted_at, message.created_at, events[0].at) if replayed else message.accepted_at
+
+
 def _waiting_for(message: Message, facts: MessageFacts) -> str | None:
-    if message.status not in _WAITING_FOR:
-        return None
-    if facts.tenant_status == "suspended" and message.status != "sending":
+    return _waiting(message.direction, message.status, facts) if message.status in _WAITING_FOR else None
+
+
+def _waiting(direction: str, status: str, facts: MessageFacts) -> str:
+    if facts.tenant_status == "suspended" and status != "sending":
         return "the activation of its tenant, which is suspended"
-    text = _WAITING_FOR[message.status]
-    if message.status == "waiting" and facts.events:
+    text = _WAITING_FOR_STATUS if (direction, status) == ("outbound", "unknown") else _WAITING_FOR[status]
+    if status == "waiting" and facts.events:
         text = _WAITING_AFTER.get(facts.events[-1].event, text)
-    return text.format(cloud=_CLOUD.get(message.direction, "the cloud"))
+    text = text.format(cloud=_CLOUD.get(direction, "the cloud"))
+    spooled = facts.spooled
+    if spooled is None or status == "sending":
+        return text
+    if status == "received":
+        text = "its turn"
+    is_late = spooled.due_at - spooled.spooled_at > _AT_ONCE
+    when = f", to be tried not before {_iso(spooled.due_at)}" if is_late else ""
+    return f"{text}; {_SPOOLED[spooled.cause]}{when}"
 
 
 def _advice(message: Message, facts: MessageFacts) -> str | None:
-    if facts.dead_letter is not None and message.status in ("dead", "delivered"):  # or delivered without its file
-        return _ADVICE_FOR_DEAD.get(facts.dead_letter.reason)
-    if facts.tenant_status == "suspended" and message.status in ("received", "waiting"):
-        return "Activate the tenant; what waits is delivered in order."
-    if message.status == "waiting" and facts.events:
-        return _ADVICE_AFTER.get(facts.events[-1].event, _ADVICE["waiting"])
+    letter = facts.dead_letter
+    if letter is not None and message.status == "delivered":
+        return _ADVICE_WITHOUT_FILE
+    if letter is not None and message.status == "dead":
+        return _advice_for(letter)
+    if message.status in ("received", "waiting"):
+        return _advice_while_waiting(message.status, facts)
     advice = _ADVICE.get(message.status)
     return advice.format(cloud=_CLOUD.get(message.direction, "the cloud")) if advice else None
+
+
+def _advice_while_waiting(status: str, facts: MessageFacts) -> str:
+    if facts.tenant_status == "suspended":
+        return "Activate the tenant; what waits is delivered in order."
+    after = _ADVICE_AFTER.get(facts.events[-1].event) if status == "waiting" and facts.events else None
+    return after or (_ADVICE_FOR_SPOOLED if facts.spooled else _ADVICE[status])
+
+
+def _advice_for(letter: DeadLetter) -> str | None:
+    advice = _ADVICE_FOR_DEAD.get(letter.reason)
+    return advice.format(id=letter.id) if advice else None
 
 
 def _facts(event: Event) -> dict[str, Any]:

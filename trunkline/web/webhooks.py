@@ -11,6 +11,7 @@ from urllib.parse import parse_qs
 
 import orjson
 
+from trunkline.delivery.genesys_webhook import integration_id
 from trunkline.delivery.intake import Intake
 from trunkline.delivery.webhook_json import NotJson, read_json
 from trunkline.errors import StoreUnavailable
@@ -112,8 +113,8 @@ class Webhooks:
             raise Refusal(403, "Invalid Genesys signature", "INVALID_SIGNATURE")
         webhook = _parse(body)
         # Read once, from what is not trusted yet: it chooses the secret, and the same tenant is then written to.
-        integration_id = _integration_id(webhook)
-        record = await self._directory.by_integration(integration_id) if integration_id else None
+        named = integration_id(webhook)
+        record = await self._directory.by_integration(named) if named else None
         if record is None:
             await self._intake.keep_unverified(signature, body)
             return
@@ -128,17 +129,6 @@ def _parse(body: bytes) -> Any:
         return read_json(body)
     except NotJson:
         raise Refusal(400, "The body is not UTF-8 JSON", "BAD_REQUEST") from None
-
-
-def _integration_id(webhook: Any) -> str | None:
-    channel = webhook.get("channel") if isinstance(webhook, dict) else None
-    if not isinstance(channel, dict):
-        return None
-    sender = channel.get("from")
-    for candidate in (channel.get("id"), sender.get("id") if isinstance(sender, dict) else None):
-        if isinstance(candidate, str) and candidate:
-            return candidate
-    return None
 
 
 def _full_path(scope: Scope) -> str:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 
 from tests.trunkline.protocol.payloads import any_json, load, mutations, names
-from trunkline.delivery.meta_webhook import Element, read_elements
+from trunkline.delivery.meta_webhook import Element, read_elements, webhook_of
 
 
 def webhook(*values: Any, field: Any = "messages", product: Any = "whatsapp_business_account") -> dict[str, Any]:
@@ -100,3 +100,10 @@ def test_a_contact_is_found_by_who_it_is_and_never_by_its_place() -> None:
 @given(mutations(load("whatsapp/batch_two_tenants")) | any_json)
 def test_no_webhook_of_any_shape_fails(body: Any) -> None:
     list(read_elements(body))
+
+
+@settings(max_examples=200, deadline=None)
+@given(mutations(load("whatsapp/batch_two_tenants")) | mutations(load("whatsapp/status_batch")))
+def test_an_element_put_into_a_webhook_is_found_there_again(body: Any) -> None:
+    for element in read_elements(body):
+        assert list(read_elements(webhook_of(element))) == [element]

@@ -50,7 +50,10 @@ async def give_up(messages: MessageStore, message: Envelope, **more: Any) -> Non
 
 
 async def found(letters: DeadLetterStore, tenant_id: str, **wanted: Any) -> list[StoredLetter]:
-    return await letters.oldest(LetterFilter(tenant_id, **wanted), 100)
+    places = await letters.oldest(LetterFilter(tenant_id, **wanted), 100)
+    loaded = await letters.load(tenant_id, [letter_id for _, letter_id in places])
+    assert [(each.ordered_at, each.id) for each in loaded] == places
+    return loaded
 
 
 def revivals(letters: Sequence[StoredLetter]) -> list[Revival]:
@@ -142,8 +145,8 @@ async def test_only_what_is_dead_is_replayed(
         await taken.execute("UPDATE messages SET status = %s WHERE tenant_id = %s", (status, tenant_id))
     assert await found(letters, tenant_id) == []
     assert await letters.revive(chosen, "key-1") == []
-    letter = await letters.letter(tenant_id, chosen[0].letter_id)
-    assert letter is not None and letter.state == status
+    (letter,) = await letters.load(tenant_id, [chosen[0].letter_id])
+    assert letter.state == status
     assert (await row(pool, message))["status"] == status
 
 
@@ -232,7 +235,7 @@ async def test_letters_are_found_by_filter_from_a_place_on(
     assert [each.id for each in await found(letters, tenant_id, direction="outbound")] == [ids[3]]
     assert [each.id for each in await found(letters, tenant_id, ids=[ids[2], ids[0], 10**17])] == [ids[0], ids[2]]
     behind = await letters.oldest(LetterFilter(tenant_id), 2, (every[0].ordered_at, ids[0]))
-    assert [each.id for each in behind] == ids[1:3]
+    assert [letter_id for _, letter_id in behind] == ids[1:3]
     assert await found(letters, "t-other") == []
 
 
@@ -245,6 +248,6 @@ async def test_letters_of_a_deleted_tenant_are_not_among_those_to_replay(
     async with connection(pool) as taken:
         await taken.execute("UPDATE tenants SET status = 'deleted' WHERE tenant_id = %s", (tenant_id,))
     assert await found(letters, tenant_id) == []
-    still = await letters.letter(None, letter.id)
-    assert still is not None and not still.tenant_exists
-    assert await letters.letter("t-other", letter.id) is None
+    (still,) = await letters.load(None, [letter.id])
+    assert not still.tenant_exists
+    assert await letters.load("t-other", [letter.id]) == []

@@ -3,65 +3,42 @@
 from __future__ import annotations
 
 import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from psycopg.types.json import Jsonb
 
 from tests.trunkline.admin_app import NOW, TOKEN, AdminApp
+from tests.trunkline.web.rows import (
+    WA_ID,
+    insert,
+    insert_conversation,
+    insert_dead_letter,
+    insert_message,
+    insert_spooled,
+)
 from trunkline.errors import CredentialsRefused, StoreUnavailable, Throttled, Unavailable
-from trunkline.stores.database import connection
+from trunkline.tenancy.circuit import Circuit
 from trunkline.tenancy.record import TenantRecord
 
 pytestmark = pytest.mark.services
 
-WA_ID = "919876543210"
+# The clock of these circuits.
+SECONDS = 100.0
 
 
-async def _insert(admin: AdminApp, table: str, **values: Any) -> Any:
-    columns = ", ".join(values)
-    places = ", ".join(f"%({name})s" for name in values)
-    async with connection(admin.pool) as taken:
-        cursor = await taken.execute(f"INSERT INTO {table} ({columns}) VALUES ({places}) RETURNING *", values)
-        return await cursor.fetchone()
+def _opened() -> Circuit:
+    circuit = Circuit(draw=lambda low, high: high)
+    circuit.failing("503 try later", SECONDS - 1)
+    return circuit
 
 
-async def _conversation(admin: AdminApp, tenant: TenantRecord, **values: Any) -> str:
-    conversation_id = str(uuid.uuid4())
-    row = {"tenant_id": tenant.tenant_id, "wa_id": WA_ID, "conversation_id": conversation_id}
-    times = {"created_at": NOW, "last_activity_at": NOW, "last_inbound_at": NOW}
-    await _insert(admin, "conversation_mappings", **{**row, **times, **values})
-    return conversation_id
-
-
-async def _message(admin: AdminApp, tenant: TenantRecord, **values: Any) -> str:
-    message_id = str(uuid.uuid4())
-    row = {
-        "tenant_id": tenant.tenant_id,
-        "message_id": message_id,
-        "wa_id": WA_ID,
-        "direction": "inbound",
-        "kind": "text",
-        "status": "delivered",
-        "accepted_at": NOW,
-    }
-    await _insert(admin, "messages", **{**row, **values})
-    return message_id
-
-
-async def _dead_letter(admin: AdminApp, tenant_id: str | None, **values: Any) -> str:
-    row = {
-        "tenant_id": tenant_id,
-        "message_id": str(uuid.uuid4()),
-        "direction": "inbound",
-        "reason": "rejected",
-        "answer": "no such integration",
-        "attempts": 2,
-        "envelope": b"{}",
-    }
-    inserted = await _insert(admin, "dead_letters", **{**row, **values})
-    return str(inserted[0])
+def _probing() -> Circuit:
+    circuit = Circuit(draw=lambda low, high: high)
+    circuit.failing("503 try later", SECONDS - 2)
+    assert circuit.take_probe(SECONDS)
+    return circuit
 
 
 async def test_the_token_shows_its_ends_only(admin: AdminApp, tenant: TenantRecord) -> None:
@@ -111,8 +88,8 @@ async def test_a_store_that_is_away_is_not_blamed_on_the_cloud(admin: AdminApp, 
 async def test_a_number_is_found_however_it_is_written(
     admin: AdminApp, tenant: TenantRecord, other: TenantRecord, query: str
 ) -> None:
-    conversation_id = await _conversation(admin, tenant, genesys_conversation_id="g-1")
-    await _conversation(admin, other)
+    conversation_id = await insert_conversation(admin, tenant, genesys_conversation_id="g-1")
+    await insert_conversation(admin, other)
     async with admin.client(await admin.key_of(tenant)) as client:
         answer = await client.get(f"/state/conversation?whatsappNumber={query}")
         assert answer.json() == {
@@ -139,7 +116,7 @@ async def test_what_is_no_number_is_refused(admin: AdminApp, tenant: TenantRecor
 async def test_a_conversation_that_is_not_there_or_of_another_is_not_found(
     admin: AdminApp, tenant: TenantRecord, other: TenantRecord
 ) -> None:
-    foreign = await _conversation(admin, other)
+    foreign = await insert_conversation(admin, other)
     async with admin.client(await admin.key_of(tenant)) as client:
         for path in [
             f"/state/conversation?whatsappNumber={WA_ID}",
@@ -152,36 +129,36 @@ async def test_a_conversation_that_is_not_there_or_of_another_is_not_found(
 
 
 async def test_the_open_conversation_comes_before_a_closed_one(admin: AdminApp, tenant: TenantRecord) -> None:
-    await _conversation(admin, tenant, status="closed", created_at=NOW + timedelta(hours=1))
-    latest = await _conversation(admin, tenant, status="closed", created_at=NOW + timedelta(hours=2))
+    await insert_conversation(admin, tenant, status="closed", created_at=NOW + timedelta(hours=1))
+    latest = await insert_conversation(admin, tenant, status="closed", created_at=NOW + timedelta(hours=2))
     path = f"/state/conversation?whatsappNumber={WA_ID}"
     async with admin.client(await admin.key_of(tenant)) as client:
         assert (await client.get(path)).json()["conversationId"] == latest
-        opened = await _conversation(admin, tenant, last_inbound_at=None)
+        opened = await insert_conversation(admin, tenant, last_inbound_at=None)
         answer = (await client.get(path)).json()
-        assert (answer["conversationId"], answer["windowExpiresAt"]) == (opened, None)
+        assert (answer["conversationId"], answer["windowExpiresAt"]) == (opened, "2026-11-24T12:00:17.000Z")
         admin.now = NOW + timedelta(hours=72, seconds=1)
         assert (await client.get(path)).json()["status"] == "closed"
 
 
 async def test_a_person_without_a_number_is_found_by_user_id(admin: AdminApp, tenant: TenantRecord) -> None:
-    await _conversation(admin, tenant, wa_id="GB.55021188437766120934")
+    await insert_conversation(admin, tenant, wa_id="GB.55021188437766120934")
     async with admin.client(await admin.key_of(tenant)) as client:
         answer = (await client.get("/state/conversation?whatsappNumber=GB.55021188437766120934")).json()
     assert (answer["waId"], answer["whatsappNumber"]) == ("GB.55021188437766120934", None)
 
 
 async def test_messages_come_newest_first_in_pages(admin: AdminApp, tenant: TenantRecord) -> None:
-    conversation_id = await _conversation(admin, tenant)
+    conversation_id = await insert_conversation(admin, tenant)
     made = [
-        await _message(
+        await insert_message(
             admin, tenant, conversation_id=conversation_id, text=f"number {n}",
             created_at=NOW + timedelta(seconds=n // 2), accepted_at=NOW + timedelta(seconds=n),
         )
         for n in range(5)
     ]  # fmt: skip
-    await _message(admin, tenant, conversation_id=conversation_id, direction="status", kind="read")
-    await _message(admin, tenant, conversation_id=str(uuid.uuid4()))
+    await insert_message(admin, tenant, conversation_id=conversation_id, direction="status", kind="read")
+    await insert_message(admin, tenant, conversation_id=str(uuid.uuid4()))
     found: list[dict[str, Any]] = []
     cursor: str | None = ""
     async with admin.client(await admin.key_of(tenant)) as client:
@@ -200,12 +177,12 @@ async def test_a_trace_is_found_by_any_of_the_messages_ids(
     admin: AdminApp, tenant: TenantRecord, other: TenantRecord, name: str
 ) -> None:
     ids = {"wamid": f"wamid.a/b+c{uuid.uuid4()}==", "genesys_id": uuid.uuid4().hex}
-    message_id = await _message(admin, tenant, status="waiting", attempts=1, **ids)
-    await _insert(
+    message_id = await insert_message(admin, tenant, status="waiting", attempts=1, **ids)
+    await insert(
         admin, "message_events", tenant_id=tenant.tenant_id, message_id=message_id, at=NOW + timedelta(seconds=1),
         event="retry", attempt_id=str(uuid.uuid4()), detail=Jsonb({"error": "503", "wait_s": 2}),
     )  # fmt: skip
-    await _message(admin, tenant, direction="status", wamid=ids["wamid"], accepted_at=NOW + timedelta(seconds=9))
+    await insert_message(admin, tenant, direction="status", wamid=ids["wamid"], accepted_at=NOW + timedelta(seconds=9))
     asked = {**ids, "message_id": message_id}[name]
     path = f"/messages/{asked.replace('/', '%2F')}/trace"
     async with admin.client() as client:
@@ -225,12 +202,34 @@ async def test_a_trace_is_found_by_any_of_the_messages_ids(
 
 async def test_what_belongs_to_nobody_has_a_trace_for_admins_only(admin: AdminApp, tenant: TenantRecord) -> None:
     wamid = f"wamid.{uuid.uuid4()}"
-    await _dead_letter(admin, None, reason="unrouted", wamid=wamid)
+    await insert_dead_letter(admin, None, reason="unrouted", wamid=wamid)
     async with admin.client() as client:
         trace = (await client.get(f"/messages/{wamid}/trace")).json()
     assert (trace["state"], trace["tenantId"], trace["steps"][-1]["reason"]) == ("dead", None, "unrouted")
     async with admin.client(await admin.key_of(tenant)) as client:
         assert (await client.get(f"/messages/{wamid}/trace")).status_code == 404
+
+
+async def test_a_trace_says_that_its_message_lies_in_the_spool(admin: AdminApp, tenant: TenantRecord) -> None:
+    message_id = await insert_message(admin, tenant, status="received")
+    await insert_spooled(admin, tenant.tenant_id, message_id=message_id)
+    async with admin.client(await admin.key_of(tenant)) as client:
+        trace = (await client.get(f"/messages/{message_id}/trace")).json()
+    assert trace["state"] == "received"
+    assert "RabbitMQ was away" in trace["waitingFor"]
+
+
+async def test_what_has_no_row_but_lies_in_the_spool_has_a_trace(
+    admin: AdminApp, tenant: TenantRecord, other: TenantRecord
+) -> None:
+    message_id = await insert_spooled(admin, tenant.tenant_id, direction="status", cause="parked")
+    path = f"/messages/{message_id}/trace"
+    for key in (None, await admin.key_of(tenant)):
+        async with admin.client(*([key] if key else [])) as client:
+            trace = (await client.get(path)).json()
+            assert (trace["tenantId"], trace["state"], trace["direction"]) == (tenant.tenant_id, "waiting", "status")
+    async with admin.client(await admin.key_of(other)) as client:
+        assert (await client.get(path)).status_code == 404
 
 
 @pytest.mark.parametrize("id", ["nothing", "%00", "x" * 600, "wamid.%F0%9F%91%8D"])
@@ -240,45 +239,12 @@ async def test_an_id_that_nobody_knows_is_not_found(admin: AdminApp, id: str) ->
     assert (answer.status_code, answer.json()["error"]) == (404, "Message not found")
 
 
-async def test_dead_letters_come_in_pages_and_by_filter(admin: AdminApp, tenant: TenantRecord) -> None:
-    tried = datetime(2026, 11, 23, 11, tzinfo=UTC)
-    first = await _dead_letter(admin, tenant.tenant_id, wamid="wamid.1", last_attempt_at=tried)
-    second = await _dead_letter(admin, tenant.tenant_id, direction="outbound", reason="exhausted", genesys_id="g1")
-    nobodys = await _dead_letter(admin, None, reason="unrouted")
-
-    async def ids(key: str | None = None, **query: Any) -> list[str]:
-        async with admin.client(*([key] if key else [])) as client:
-            page = (await client.get("/dead-letters", params=query)).json()
-            return [letter["id"] for letter in page["deadLetters"]]
-
-    async with admin.client(await admin.key_of(tenant)) as client:
-        page = (await client.get("/dead-letters?limit=1")).json()
-        assert [letter["id"] for letter in page["deadLetters"]] == [second]
-        page = (await client.get("/dead-letters", params={"limit": 1, "cursor": page["nextCursor"]})).json()
-        assert page["nextCursor"] is None
-        letter = page["deadLetters"][0]
-        assert {name: letter[name] for name in ("id", "reason", "direction", "tenantId", "wamid", "answer")} == {
-            "id": first,
-            "reason": "rejected",
-            "direction": "inbound",
-            "tenantId": tenant.tenant_id,
-            "wamid": "wamid.1",
-            "answer": "no such integration",
-        }
-        assert (letter["attempts"], letter["lastAttemptAt"]) == (2, "2026-11-23T11:00:00.000Z")
-        for bad in ("reason=whatever", "direction=up", "cursor=nonsense", "limit=0"):
-            assert (await client.get(f"/dead-letters?{bad}")).status_code == 400, bad
-    key = await admin.key_of(tenant)
-    assert await ids(key) == [second, first]
-    assert await ids(key, reason="exhausted") == [second]
-    assert await ids(key, direction="inbound") == [first]
-    assert nobodys in await ids()
-    assert nobodys in await ids(await admin.operator_key(), reason="unrouted")
-
-
 async def test_the_status_joins_the_actors_word_with_the_tables(admin: AdminApp, tenant: TenantRecord) -> None:
-    await _conversation(admin, tenant)
-    await _dead_letter(admin, tenant.tenant_id)
+    await insert_conversation(admin, tenant)
+    await insert_dead_letter(admin, tenant.tenant_id, reason="exhausted", answer="503")
+    for _ in range(2):
+        await insert_dead_letter(admin, tenant.tenant_id)
+    await insert_spooled(admin, tenant.tenant_id)
     async with admin.client(await admin.key_of(tenant)) as client:
         status = (await client.get(f"/tenants/{tenant.tenant_id}/status")).json()
     assert status == {
@@ -287,6 +253,31 @@ async def test_the_status_joins_the_actors_word_with_the_tables(admin: AdminApp,
         "status": "active",
         "openConversations": 1,
         "lastError": "no such integration",
+        "circuits": {},
+        "spooled": 1,
+        "deadLetters": {"exhausted": 1, "rejected": 2},
         "epoch": 3,
         "token": None,
     }
+
+
+@pytest.mark.parametrize(
+    ("circuit", "words"),
+    [
+        pytest.param(Circuit(), "closed: calls leave as they come", id="closed"),
+        pytest.param(_opened(), "open: 503 try later; messages wait in order, next try in 1 s", id="open"),
+        pytest.param(
+            _probing(),
+            "half-open: one call tries whether it is well again; it opened for 503 try later",
+            id="half-open",
+        ),
+    ],
+)
+async def test_the_status_tells_in_words_how_each_circuit_is(
+    admin: AdminApp, tenant: TenantRecord, circuit: Circuit, words: str
+) -> None:
+    told = circuit.describe(SECONDS)
+    admin.actors.told = {"circuits": {"genesys": told}}
+    async with admin.client(await admin.key_of(tenant)) as client:
+        status = (await client.get(f"/tenants/{tenant.tenant_id}/status")).json()
+    assert status["circuits"] == {"genesys": {**told, "words": words}}
