@@ -8,10 +8,10 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 import orjson
@@ -19,7 +19,6 @@ import orjson
 from scripts.benchmark import ledger, processes
 from scripts.benchmark.ledger import Sent
 from scripts.benchmark.plan import Plan
-from scripts.benchmark.stage import Stage
 from scripts.launcher.processes import die_with
 from scripts.launcher.service import ROOT, python
 
@@ -35,7 +34,22 @@ class LoadFailed(Exception):
     """The driver could not do its work."""
 
 
-def carry_out(stage: Stage, plan: Plan, folder: Path) -> dict[str, Any]:
+class Target(Protocol):
+    """What a load is sent through."""
+
+    @property
+    def urls(self) -> Mapping[str, str]:
+        """Where its sandbox is."""
+
+    @property
+    def pid(self) -> int:
+        """The process of which all its processes descend."""
+
+    def require_running(self) -> None:
+        """Raise if it has ended."""
+
+
+def carry_out(stage: Target, plan: Plan, folder: Path) -> dict[str, Any]:
     """Send the plan through a stage; its figures, with processor time by part in microseconds for each message."""
     with httpx.Client(base_url=stage.urls["sandbox"], timeout=SANDBOX_TIMEOUT_S, trust_env=False) as sandbox:
         stats = sandbox.get("/sandbox/stats").json()
@@ -66,7 +80,7 @@ def _arrived(stats: dict[str, Any], plan: Plan) -> int:
     return int(stats["counts"].get(f"{plan.direction.arrives_as}:{ledger.ACCEPTED}", 0))
 
 
-def _await_arrivals(stage: Stage, sandbox: httpx.Client, plan: Plan, expected: int) -> None:
+def _await_arrivals(stage: Target, sandbox: httpx.Client, plan: Plan, expected: int) -> None:
     newest, changed = -1, time.monotonic()
     while time.monotonic() - changed < QUIET_S:
         stage.require_running()

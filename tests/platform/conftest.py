@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.platform.platform import Fault, Platform, TenantUnderTest
+from scripts.faults.platform import Fault, Platform, TenantUnderTest
 
 
 @pytest.fixture(scope="package")

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.platform.load import Load
-from tests.platform.platform import Fault, Platform, TenantUnderTest
+from scripts.faults.load import Load
+from scripts.faults.platform import Fault, Platform, TenantUnderTest
 from tests.platform.verdicts import all_arrived, all_settled
 from tests.waiting import until
 

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.platform.platform import Platform, TenantUnderTest
+from scripts.faults.platform import Platform, TenantUnderTest
 from tests.waiting import until
 
 pytestmark = pytest.mark.ray

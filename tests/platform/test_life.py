@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from scripts.faults.platform import Platform, TenantUnderTest
 from scripts.launcher.ports import is_free
 from scripts.launcher.service import ROOT
-from tests.platform.platform import Platform, TenantUnderTest
 
 pytestmark = pytest.mark.ray
 

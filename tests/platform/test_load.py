@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from tests.platform.load import Direction, Load
-from tests.platform.platform import Fault, Platform
+from scripts.faults.load import Direction, Load
+from scripts.faults.platform import Fault, Platform
 from tests.platform.verdicts import all_arrived, all_settled
 
 pytestmark = pytest.mark.ray

@@ -12,8 +12,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.platform.load import change, genesys_webhook, meta_webhook, sign_as_genesys, sign_as_meta
-from tests.platform.platform import Fault, MetaAppSecrets, Platform, TenantUnderTest, unmade_tenant
+from scripts.faults.bodies import change, genesys_webhook, meta_webhook, sign_as_genesys, sign_as_meta
+from scripts.faults.platform import Fault, MetaAppSecrets, Platform, TenantUnderTest, unmade_tenant
 from tests.waiting import until
 
 pytestmark = pytest.mark.ray

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.platform.load import Load, genesys_webhook, sign_as_genesys
-from tests.platform.platform import Fault, Platform, TenantUnderTest, unmade_tenant
+from scripts.faults.bodies import genesys_webhook, sign_as_genesys
+from scripts.faults.load import Load
+from scripts.faults.platform import Fault, Platform, TenantUnderTest, unmade_tenant
 from tests.platform.verdicts import all_arrived
 from tests.waiting import until
 

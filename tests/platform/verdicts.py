@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
-from tests.platform.load import Load
-from tests.platform.platform import Platform, TenantUnderTest
+from scripts.faults.load import Load
+from scripts.faults.platform import Platform, TenantUnderTest
 from tests.waiting import until
 
 SETTLED_WITHIN_S = 10.0

@@ -10,7 +10,7 @@ import pika
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
-from tests.tcp_proxy import TcpProxy, proxied
+from scripts.faults.tcp_proxy import TcpProxy, proxied
 from trunkline.envelope import Direction
 from trunkline.lanes.consumer import LaneConsumer
 from trunkline.lanes.publisher import LanePublisher

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.tcp_proxy import TcpProxy
+from scripts.faults.tcp_proxy import TcpProxy
 from tests.trunkline.lanes.waiting import until
 from trunkline.errors import StoreUnavailable
 from trunkline.lanes.connection import BrokerConnection, Control

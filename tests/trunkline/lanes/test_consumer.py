@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
-from tests.tcp_proxy import TcpProxy
+from scripts.faults.tcp_proxy import TcpProxy
 from tests.trunkline.lanes.waiting import envelope, number_of, until
 from trunkline.errors import StoreUnavailable
 from trunkline.lanes.consumer import Delivery, LaneConsumer, Subscription

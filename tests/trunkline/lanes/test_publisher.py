@@ -9,7 +9,7 @@ from collections import defaultdict
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
-from tests.tcp_proxy import TcpProxy
+from scripts.faults.tcp_proxy import TcpProxy
 from tests.trunkline.lanes.waiting import envelope, number_of, until
 from trunkline.envelope import Envelope
 from trunkline.errors import StoreUnavailable

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -22,12 +22,12 @@ import psycopg
 from psycopg.rows import dict_row
 
 from config.settings import Settings
+from scripts.faults.waiting import until
 from scripts.launcher import ports, processes
 from scripts.launcher.guard import descendants
 from scripts.launcher.home import Home
 from scripts.launcher.postgres import PostgresServer
 from scripts.launcher.service import ROOT
-from tests.waiting import until
 
 READY_WITHIN_S = 120.0
 STOPPED_WITHIN_S = 30.0
@@ -71,14 +71,31 @@ class TenantUnderTest:
     api_key: str = field(default="", repr=False)
 
 
-class Platform:
-    """Starts and stops the platform; between the two, talks to its API, its sandbox, its tables, its processes."""
+class PlatformFailed(AssertionError):
+    """The platform, or its sandbox, did not do what is needed to go on."""
 
-    def __init__(self) -> None:
+
+class Platform:
+    """Starts and stops the platform; between the two, talks to its API, its sandbox, its tables, its processes.
+
+    `settings` are what it is told beside its port and its home; `database_url` is where its tables are looked into, if
+    not where it finds them itself.
+    """
+
+    def __init__(
+        self,
+        settings: Mapping[str, str] | None = None,
+        port: int | None = None,
+        options: Sequence[str] = ("--fast", "--no-dashboard"),
+        database_url: str = "",
+    ) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="trunkline-platform-"))
         self.home.chmod(0o711)  # as Home does for a folder that it makes itself
-        self.port = _free_pair()
+        self.port = port or free_pair()
         self.environment: dict[str, str] = {}
+        self._settings = dict(settings or {})
+        self._options = tuple(options)
+        self._database_url = database_url
         self._log = self.home / "launcher.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._family: dict[int, int | None] = {}
@@ -87,21 +104,29 @@ class Platform:
 
     def start(self) -> None:
         """Start it; returns when it says `ready`."""
+        self.spawn()
+        self.wait_ready()
+
+    def spawn(self) -> None:
+        """Begin to start it; from the main thread, with which it ends."""
         # Whatever is set around the tests is not for this platform: it has to find or make everything itself.
         nothing = {name.upper(): "" for name in Settings.model_fields}
-        environment = {**os.environ, **nothing, "PORT": str(self.port), "TRUNKLINE_HOME": str(self.home)}
+        place = {"PORT": str(self.port), "TRUNKLINE_HOME": str(self.home)}
         with self._log.open("wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "scripts.launcher", "run", "--fast", "--no-dashboard"],
+                [sys.executable, "-m", "scripts.launcher", "run", *self._options],
                 cwd=ROOT,
-                env=environment,
+                env={**os.environ, **nothing, **place, **self._settings},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 process_group=0,
                 preexec_fn=partial(processes.die_with, os.getpid(), signal.SIGTERM),
             )
-        until(self._has_started, READY_WITHIN_S, f"ready\n{self.said()}")
+
+    def wait_ready(self) -> None:
+        """Return when it says `ready`."""
+        until(self._has_started, READY_WITHIN_S, "ready")
         self.environment = json.loads((self.home / "state.json").read_text())["environment"]
 
     def stop(self) -> None:
@@ -132,7 +157,8 @@ class Platform:
 
     def _has_started(self) -> bool:
         assert self._process is not None
-        assert self._process.poll() is None, f"it could not start:\n{self.said()}"
+        if self._process.poll() is not None:
+            raise PlatformFailed(f"it could not start:\n{self.said()}")
         return re.search(r"^ready ", self.said(), re.MULTILINE) is not None
 
     # --- its interfaces ---
@@ -160,7 +186,9 @@ class Platform:
 
     def rows(self, query: str, *parameters: Any) -> list[dict[str, Any]]:
         """What its database answers."""
-        with psycopg.connect(self.environment["DATABASE_URL"], row_factory=dict_row) as connection:
+        with psycopg.connect(
+            self._database_url or self.environment["DATABASE_URL"], row_factory=dict_row
+        ) as connection:
             return connection.execute(query, parameters).fetchall()
 
     # --- tenants ---
@@ -170,21 +198,25 @@ class Platform:
         app = MetaAppSecrets(f"app-{secrets.token_hex(4)}", secrets.token_hex(16), secrets.token_hex(8))
         body = {"app": app.app, "appSecret": app.app_secret, "verifyToken": app.verify_token}
         answer = self.api.post("/meta-apps", json=body)
-        assert answer.status_code == 201, answer.text
+        _expect(answer, 201)
         return app
 
-    def new_tenant(self, app: MetaAppSecrets | None = None, **changes: Any) -> TenantUnderTest:
-        """A tenant made through the API, and its accounts in the simulated clouds."""
+    def new_tenant(
+        self, app: MetaAppSecrets | None = None, limits: Mapping[str, float] | None = None, **changes: Any
+    ) -> TenantUnderTest:
+        """A tenant made through the API, and its accounts in the simulated clouds, which grant it `limits`."""
         tenant = unmade_tenant(app, **changes)
+        if limits is not None:
+            tenant = replace(tenant, account={**tenant.account, "limits": dict(limits)})
         self.register(tenant)
         answer = self.api.post("/tenants", json=tenant.body)
-        assert answer.status_code == 201, answer.text
+        _expect(answer, 201)
         return replace(tenant, api_key=answer.json()["apiKey"])
 
     def register(self, tenant: TenantUnderTest) -> None:
         """Make the tenant's accounts in the simulated clouds."""
         answer = self.sandbox.post("/sandbox/accounts", json=tenant.account)
-        assert answer.status_code in (200, 201), answer.text
+        _expect(answer, 200, 201)
 
     # --- what happens in the clouds ---
 
@@ -194,22 +226,23 @@ class Platform:
         """Write as `customer` or as `agent` in the sandbox; what it says of the sending."""
         order = {"as": who, "tenantId": tenant.tenant_id, "customer": customer, "text": text, **more}
         answer = self.sandbox.post("/sandbox/send", json=order)
-        assert answer.status_code == 200, answer.text
+        _expect(answer, 200)
         sent: dict[str, Any] = answer.json()
         return sent
 
     def fault(self, **switches: Any) -> None:
         """Turn fault switches of the sandbox."""
         answer = self.sandbox.post("/sandbox/faults", json=switches)
-        assert answer.status_code == 200, answer.text
+        _expect(answer, 200)
 
     def last_seq(self) -> int:
         """The number of the newest event in the sandbox's log."""
         return int(self.sandbox.get("/sandbox/stats").json()["lastSeq"])
 
-    def records(self, kind: str, since: int = 0) -> list[dict[str, Any]]:
-        """What arrived at the simulated clouds, oldest first."""
-        answer = self.sandbox.get("/sandbox/records", params={"since": since, "kind": kind})
+    def records(self, kind: str, since: int = 0, tenant: TenantUnderTest | None = None) -> list[dict[str, Any]]:
+        """What arrived at the simulated clouds, oldest first, of one tenant or of all."""
+        whose = {"tenantId": tenant.tenant_id} if tenant else {}
+        answer = self.sandbox.get("/sandbox/records", params={"since": since, "kind": kind, **whose})
         return [json.loads(line) for line in answer.text.splitlines()]
 
     def events(self, tenant: TenantUnderTest, kind: str) -> list[dict[str, Any]]:
@@ -234,7 +267,37 @@ class Platform:
         shown: dict[str, Any] = found
         return shown
 
+    # --- what it says of itself ---
+
+    def trace(self, tenant: TenantUnderTest, message_id: str) -> dict[str, Any]:
+        """The way of a message of the tenant, by any of its ids."""
+        answer = self.api.get(f"/messages/{message_id}/trace", headers={"X-API-Key": tenant.api_key})
+        _expect(answer, 200)
+        trace: dict[str, Any] = answer.json()
+        return trace
+
+    def status(self, tenant: TenantUnderTest) -> dict[str, Any]:
+        """The tenant's status in words and numbers."""
+        answer = self.api.get(f"/tenants/{tenant.tenant_id}/status")
+        _expect(answer, 200)
+        status: dict[str, Any] = answer.json()
+        return status
+
+    def change(self, tenant: TenantUnderTest, **changes: Any) -> None:
+        """PATCH the tenant."""
+        _expect(self.api.patch(f"/tenants/{tenant.tenant_id}", json=changes), 200)
+
+    def resize(self, pool: str, size: int) -> None:
+        """PATCH the pool; returns when the change has begun."""
+        _expect(self.api.patch(f"/pools/{pool}", json={"size": size}), 200, 202)
+
     # --- its processes ---
+
+    @property
+    def pid(self) -> int:
+        """The launcher, of which all its processes descend."""
+        assert self._process is not None
+        return self._process.pid
 
     def descendants(self) -> list[int]:
         """Every process that it consists of, the launcher itself apart."""
@@ -252,6 +315,10 @@ class Platform:
     def workers(self, title: str) -> list[int]:
         """Its own Ray processes whose title begins so, and no other Ray's."""
         return [pid for pid in self.descendants() if _title(pid).startswith(f"ray::{title}")]
+
+    def programs(self, name: str) -> list[int]:
+        """Its own processes that run the program of this name."""
+        return [pid for pid in self.descendants() if _title(pid).partition(" ")[0].rpartition("/")[2] == name]
 
 
 def unmade_tenant(app: MetaAppSecrets | None = None, **changes: Any) -> TenantUnderTest:
@@ -275,6 +342,12 @@ def unmade_tenant(app: MetaAppSecrets | None = None, **changes: Any) -> TenantUn
     return TenantUnderTest(tenant_id, number, integration, genesys["webhookSecret"], account, {**body, **changes})
 
 
+def _expect(answer: httpx.Response, *statuses: int) -> None:
+    if answer.status_code not in statuses:
+        asked = f"{answer.request.method} {answer.request.url.path}"
+        raise PlatformFailed(f"{asked} was answered {answer.status_code}: {answer.text[:500]}")
+
+
 def _names(process: Path, mark: bytes) -> bool:
     """Whether the process was started with this in its arguments or its environment."""
     try:
@@ -290,7 +363,7 @@ def _title(pid: int) -> str:
         return ""
 
 
-def _free_pair() -> int:
+def free_pair() -> int:
     """A free port with a free one behind it, for the sandbox."""
     while True:
         port = ports.choose()

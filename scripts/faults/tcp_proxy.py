@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
 CHUNK = 65536
 
+# What the clients say, and what the server says.
+Side = Literal["clients", "server"]
+
 
 class TcpProxy:
-    """Stands between a client and one server."""
+    """Stands between a client and one server. `connections` counts those that were ever taken."""
 
     def __init__(self, host: str, port: int) -> None:
         self._target = host, port
@@ -21,6 +25,9 @@ class TcpProxy:
         self._near: set[asyncio.StreamWriter] = set()
         self._flowing = asyncio.Event()
         self._flowing.set()
+        self._swallowed: set[Side] = set()
+        self._severed: set[Side] = set()
+        self.connections = 0
         self.port = 0
 
     async def open(self) -> None:
@@ -32,6 +39,16 @@ class TcpProxy:
         """Break every connection, as a reset does; new ones are taken."""
         for writer in self._writers:
             writer.transport.abort()
+        self._swallowed.clear()
+        self._severed.clear()
+
+    def sever(self, side: Side) -> None:
+        """Pass on half of what this side says next, then break every connection: in the middle of a sentence."""
+        self._severed.add(side)
+
+    def swallow(self, side: Side) -> None:
+        """Pass on nothing more of what this side says, until `cut`."""
+        self._swallowed.add(side)
 
     async def refuse(self) -> None:
         """Break every connection and take no new one until `open`."""
@@ -62,6 +79,7 @@ class TcpProxy:
         await asyncio.gather(*self._pipes, return_exceptions=True)
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         self._writers.add(writer)
         self._near.add(writer)
         try:
@@ -70,18 +88,27 @@ class TcpProxy:
             self._end(writer)
             return
         self._writers.add(far_writer)
-        for source, sink in ((reader, far_writer), (far_reader, writer)):
-            pipe = asyncio.create_task(self._pipe(source, sink))
-            self._pipes.add(pipe)
-            pipe.add_done_callback(self._pipes.discard)
+        self._start(reader, far_writer, "clients")
+        self._start(far_reader, writer, "server")
 
-    async def _pipe(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    def _start(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, side: Side) -> None:
+        pipe = asyncio.create_task(self._pipe(source, sink, side))
+        self._pipes.add(pipe)
+        pipe.add_done_callback(self._pipes.discard)
+
+    async def _pipe(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, side: Side) -> None:
         try:
             with contextlib.suppress(OSError):
                 while chunk := await source.read(CHUNK):
                     await self._flowing.wait()
-                    sink.write(chunk)
-                    await sink.drain()
+                    if side in self._severed:
+                        sink.write(chunk[: len(chunk) // 2])
+                        await sink.drain()
+                        self.cut()
+                        return
+                    if side not in self._swallowed:
+                        sink.write(chunk)
+                        await sink.drain()
         finally:
             self._end(sink)
 
@@ -99,8 +126,14 @@ async def proxied(url: str) -> AsyncIterator[tuple[TcpProxy, str]]:
     assert parts.port is not None
     proxy = TcpProxy(parts.hostname, parts.port)
     await proxy.open()
-    login, at, _ = parts.netloc.rpartition("@")
     try:
-        yield proxy, urlunsplit(parts._replace(netloc=f"{login}{at}127.0.0.1:{proxy.port}"))
+        yield proxy, through(proxy, url)
     finally:
         await proxy.close()
+
+
+def through(proxy: TcpProxy, url: str) -> str:
+    """The URL that leads to the same server through the proxy."""
+    parts = urlsplit(url)
+    login, at, _ = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{login}{at}127.0.0.1:{proxy.port}"))
