@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 
 from ray import serve
 
-from actors import directory
+from actors import directory, processes
 from actors.admin import ActorsForAdmin
 from actors.edge import Edge
 from config.admin_wiring import AdminParts
@@ -21,8 +20,9 @@ log = logging.getLogger(__name__)
 # Serve's default of 5 would make a burst of webhooks wait in the proxy.
 CALLS_AT_ONCE = 1000
 LOOK_EVERY_S = 2.0
+LOOK_AGAIN_S = 0.5
+SILENT_AFTER_S = 3.0
 REPLICA = {"num_cpus": 0}
-# A supervisor that was killed is started anew by Ray, but supervises only once somebody asks it to.
 
 
 class SupervisedWebhooks(WebhookParts):
@@ -39,11 +39,26 @@ class SupervisedWebhooks(WebhookParts):
         await super().close()
 
     async def _look_after_supervisor(self) -> None:
+        """A supervisor that was killed is started anew by Ray, but supervises only once it is asked to; one that has
+        answered before, and twice in a row does not, hangs."""
+        process: str | None = None
+        silences = 0
         while True:
-            with contextlib.suppress(Unavailable):
-                calling = directory.supervisor().ensure_running.remote()
-                await directory.answer(calling, directory.SUPERVISOR)
-            await asyncio.sleep(LOOK_EVERY_S)
+            wait_s = LOOK_AGAIN_S
+            try:
+                process = await processes.owner_of(directory.SUPERVISOR, SILENT_AFTER_S)
+                silences = 0
+                await directory.answer(directory.supervisor().ensure_running.remote(), directory.SUPERVISOR)
+                wait_s = LOOK_EVERY_S
+            except Unavailable as error:
+                if not isinstance(error, directory.Silent) and not processes.lives(process):
+                    process = None
+                silences = silences + 1 if process is not None else 0
+            if process is not None and silences > 1:
+                log.warning("actor.hangs", extra={"actor": directory.SUPERVISOR, "done": "ended, to start anew"})
+                processes.end(directory.SUPERVISOR, process)
+                process, silences = None, 0
+            await asyncio.sleep(wait_s)
 
 
 def build_admin_parts(settings: Settings) -> AdminParts:
@@ -51,8 +66,8 @@ def build_admin_parts(settings: Settings) -> AdminParts:
     return AdminParts(settings, lambda tenants: ActorsForAdmin(tenants.get, settings.trunkline_cells))
 
 
-def _deployment(name: str, edge: Edge) -> serve.Deployment:
-    """A deployment whose replicas serve `edge`; the proxy passes on what it gets."""
+def _deployment(name: str, edge: Edge, finish_within_s: float) -> serve.Deployment:
+    """A deployment whose replicas serve `edge`; one that leaves finishes what it has, for so long."""
 
     @serve.ingress(edge)
     class Replica:
@@ -63,11 +78,14 @@ def _deployment(name: str, edge: Edge) -> serve.Deployment:
         ray_actor_options=REPLICA,
         max_ongoing_requests=CALLS_AT_ONCE,
         health_check_period_s=2,
-        graceful_shutdown_timeout_s=5,
+        graceful_shutdown_timeout_s=finish_within_s,
+        # A new replica serves before the old one leaves, also where there is only one.
+        max_surge_percent=100,
     )
     return deploy(Replica)
 
 
-intake = _deployment("intake", Edge(SupervisedWebhooks))
+intake = _deployment("intake", Edge(SupervisedWebhooks), finish_within_s=15)
 webhooks = intake.bind()
-app = _deployment("admin", Edge(build_admin_parts)).bind()
+# Genesys may be loading a file.
+app = _deployment("admin", Edge(build_admin_parts), finish_within_s=60).bind()

@@ -55,11 +55,27 @@ class ActorsForAdmin:
         latency_ms = round((time.perf_counter() - began) * 1000, 1)
         health = {"ray": ComponentHealth("healthy", latency_ms)}
         for pool, state in status["pools"].items():
-            missing = state["size"] - state["running"]
+            missing = state["missing"]
             reason = f"{missing} of {state['size']} transformers do not answer" if missing > 0 else None
             health[pool] = ComponentHealth("degraded" if reason else "healthy", latency_ms, reason)
         health["tenants"] = ComponentHealth("healthy", latency_ms)
         return health
+
+    async def pools(self) -> dict[str, dict[str, Any]]:
+        """Each pool's size and bounds, how many run, and whether it is changing; raises Unavailable."""
+        return await directory.answer(directory.supervisor().pools.remote(), directory.SUPERVISOR)
+
+    async def scale(self, pool: str, low: int, high: int) -> dict[str, dict[str, Any]]:
+        """Give a pool other bounds; answers as `pools` does when the change has begun; raises Unavailable."""
+        return await directory.answer(directory.supervisor().scale.remote(pool, low, high), directory.SUPERVISOR)
+
+    async def restart(self) -> dict[str, Any]:
+        """Begin to restart everything; answers as `restart_progress` does; raises Unavailable."""
+        return await directory.answer(directory.supervisor().restart.remote(), directory.SUPERVISOR)
+
+    async def restart_progress(self) -> dict[str, Any]:
+        """How the last restart stands; raises Unavailable."""
+        return await directory.answer(directory.supervisor().restart_progress.remote(), directory.SUPERVISOR)
 
     async def _locate(self, tenant_id: str) -> None:
         record = await self._record_of(tenant_id)

@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Sequence
 
 import ray
 from ray import serve
@@ -22,6 +23,7 @@ from config.settings import Settings, load_settings
 from trunkline.errors import ConfigurationError, TrunklineError
 from trunkline.stores.migrations import require_current
 
+APPLICATIONS = ("webhooks", "admin")
 START_TIMEOUT_S = 60.0
 LOOK_EVERY_S = 0.2
 # A log line per webhook costs as much as a third of the webhook.
@@ -51,7 +53,7 @@ def wait_for_ground(settings: Settings, within_s: float) -> None:
         time.sleep(LOOK_EVERY_S)
 
 
-def deploy(settings: Settings) -> None:
+def deploy(settings: Settings, only: Sequence[str] = APPLICATIONS) -> None:
     """Start what is not running and replace what is; returns when everything answers."""
     connect()
     # Actors first: they start while Serve does.
@@ -62,12 +64,11 @@ def deploy(settings: Settings) -> None:
         logging_config=QUIET,
     )
     webhooks = serve_app.intake.options(num_replicas=settings.trunkline_intake_replicas).bind()
-    serve.run_many(
-        [
-            serve.RunTarget(webhooks, name="webhooks", route_prefix="/webhook", logging_config=QUIET),
-            serve.RunTarget(serve_app.app, name="admin", route_prefix="/", logging_config=QUIET),
-        ]
-    )
+    targets = [
+        serve.RunTarget(webhooks, name="webhooks", route_prefix="/webhook", logging_config=QUIET),
+        serve.RunTarget(serve_app.app, name="admin", route_prefix="/", logging_config=QUIET),
+    ]
+    serve.run_many([target for target in targets if target.name in only])
     asyncio.run(directory.answer(supervising, directory.SUPERVISOR, START_TIMEOUT_S))
 
 
@@ -77,11 +78,14 @@ def main() -> int:
     parser.add_argument(
         "--wait", type=float, default=0.0, metavar="SECONDS", help="how long to wait for the database and Ray (0)"
     )
-    within_s: float = parser.parse_args().wait
+    parser.add_argument(
+        "--only", choices=APPLICATIONS, action="append", help="replace this part of the web edge, not all of it"
+    )
+    options = parser.parse_args()
     try:
         settings = load_settings()
-        wait_for_ground(settings, within_s)
-        deploy(settings)
+        wait_for_ground(settings, options.wait)
+        deploy(settings, options.only or APPLICATIONS)
     except (TrunklineError, OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -16,10 +16,15 @@ from ray.exceptions import RayError
 
 from trunkline.errors import Unavailable
 from trunkline.grouping import Grouped
-from trunkline.tenancy.tenant import Ask, Cloud, Credentials, Gone, Held, Passage
+from trunkline.tenancy.tenant import Ask, Cloud, Credentials, Gone, Held, Later, Passage, Ready
 
 NAMESPACE = "trunkline"
 SUPERVISOR = "supervisor"
+TRANSFORMER = "transformer:"
+DEDICATED = "tenant:"
+# As Serve names its replicas, in its own namespace.
+SERVE_NAMESPACE = "serve"
+REPLICA = "SERVE_REPLICA::"
 CALL_TIMEOUT_S = 10.0
 ASKED_AT_ONCE = 500
 # A call costs as much as a hundred asks in it.
@@ -35,6 +40,11 @@ OPTIONS: dict[str, Any] = {
 }
 
 Result = TypeVar("Result")
+
+
+class Silent(Unavailable):
+    """The actor did not answer in time: it hangs, has too much to do, or is being started."""
+
 
 # Actors found before, by name; one that cannot be reached is looked up anew, in case another has taken its name.
 _handles: dict[str, Any] = {}
@@ -61,6 +71,26 @@ def cell(name: str) -> Any:
     return _actor(TenantCell, name)
 
 
+def actor(name: str) -> Any:
+    """The actor of this name, whichever kind it is; started first if need be, unless it is a replica of Serve's.
+
+    Raises Unavailable for a replica that is not there.
+    """
+    if name == SUPERVISOR:
+        return supervisor()
+    if name.startswith(REPLICA):
+        try:
+            return ray.get_actor(name, namespace=SERVE_NAMESPACE)
+        except ValueError:
+            raise Unavailable(f"{name} has ended") from None
+    return transformer(name) if name.startswith(TRANSFORMER) else cell(name)
+
+
+def forget(name: str) -> None:
+    """Look the actor up anew when it is asked next."""
+    _handles.pop(name, None)
+
+
 def _actor(cls: type, name: str) -> Any:
     handle = _handles.get(name)
     if handle is None:
@@ -75,15 +105,21 @@ def _remote(cls: type) -> Any:
 
 def transformer_name(pool: str, number: int) -> str:
     """The name of a pool's transformer."""
-    return f"transformer:{pool}:{number}"
+    return f"{TRANSFORMER}{pool}:{number}"
 
 
 def cell_name(tenant_id: str, *, dedicated: bool, cells: int) -> str:
     """The cell that hosts a tenant: its own, or one of the shared ones by rendezvous hashing."""
     if dedicated:
-        return f"tenant:{tenant_id}"
-    names = [f"cell:{number}" for number in range(cells)]
-    return max(names, key=lambda name: hashlib.blake2b(f"{name}/{tenant_id}".encode(), digest_size=8).digest())
+        return f"{DEDICATED}{tenant_id}"
+    return max(
+        shared_cells(cells), key=lambda name: hashlib.blake2b(f"{name}/{tenant_id}".encode(), digest_size=8).digest()
+    )
+
+
+def shared_cells(cells: int) -> list[str]:
+    """The names of the cells that tenants share."""
+    return [f"cell:{number}" for number in range(cells)]
 
 
 async def answer(reference: Awaitable[Result], name: str, timeout_s: float = CALL_TIMEOUT_S) -> Result:
@@ -91,7 +127,7 @@ async def answer(reference: Awaitable[Result], name: str, timeout_s: float = CAL
     try:
         return await asyncio.wait_for(_awaitable(reference), timeout_s)
     except TimeoutError as error:
-        raise Unavailable(f"{name} did not answer within {timeout_s:g} s") from error
+        raise Silent(f"{name} did not answer within {timeout_s:g} s") from error
     except RayError as error:
         cause = getattr(error, "cause", None)
         if isinstance(cause, Exception) and not isinstance(cause, RayError):
@@ -112,9 +148,9 @@ class CellTenants:
 
     def __init__(self, cell_of: Callable[[str], str]) -> None:
         self._cell_of = cell_of
-        self._groups: dict[str, Grouped[tuple[str, Ask], Passage | Held | Gone]] = {}
+        self._groups: dict[str, Grouped[tuple[str, Ask], Passage | Later | Held | Gone]] = {}
 
-    async def admit(self, tenant_id: str, ask: Ask) -> Passage | Held | Gone:
+    async def admit(self, tenant_id: str, ask: Ask) -> Passage | Later | Held | Gone:
         """Passage for one message, or why there is none; raises Unavailable."""
         name = self._cell_of(tenant_id)
         group = self._groups.get(name)
@@ -124,9 +160,9 @@ class CellTenants:
             )
         return await group((tenant_id, ask))
 
-    async def standing(self, tenant_id: str, cloud: Cloud) -> Held | None:
-        """Why a lane towards `cloud` must wait, if it must."""
-        standing: Held | None = await self._call(tenant_id, "standing", tenant_id, cloud)
+    async def standing(self, tenant_id: str, cloud: Cloud) -> Held | Ready | Gone:
+        """Whether a lane towards `cloud` may be read, and how far ahead; raises Unavailable."""
+        standing: Held | Ready | Gone = await self._call(tenant_id, "standing", tenant_id, cloud)
         return standing
 
     async def credentials(self, tenant_id: str) -> Credentials | Gone:
@@ -142,9 +178,19 @@ class CellTenants:
         """The cloud refused a call for its credentials."""
         await self._call(tenant_id, "refused", tenant_id, cloud, used_token, words, expired)
 
-    async def throttled(self, tenant_id: str, cloud: Cloud, words: str, retry_after_s: float) -> None:
+    async def throttled(
+        self, tenant_id: str, cloud: Cloud, words: str, retry_after_s: float, code: str | None = None
+    ) -> None:
         """The cloud asked to wait."""
-        await self._call(tenant_id, "throttled", tenant_id, cloud, words, retry_after_s)
+        await self._call(tenant_id, "throttled", tenant_id, cloud, words, retry_after_s, code)
+
+    async def person_throttled(self, tenant_id: str, wa_id: str) -> None:
+        """WhatsApp wants nothing more for this person for a while."""
+        await self._call(tenant_id, "person_throttled", tenant_id, wa_id)
+
+    async def failing(self, tenant_id: str, cloud: Cloud, words: str) -> None:
+        """The cloud fails call after call, or failed a probe."""
+        await self._call(tenant_id, "failing", tenant_id, cloud, words)
 
     async def accepted(self, tenant_id: str, cloud: Cloud) -> None:
         """The cloud accepted a probe."""
@@ -162,7 +208,7 @@ class CellTenants:
 
     async def _admit_group(
         self, name: str, asks: Sequence[tuple[str, Ask]]
-    ) -> Sequence[Passage | Held | Gone | Exception]:
+    ) -> Sequence[Passage | Later | Held | Gone | Exception]:
         return await answer(cell(name).admit.remote(list(asks)), name)
 
     async def _call(self, tenant_id: str, method: str, *arguments: Any) -> Any:

@@ -7,12 +7,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class LaneReport:
-    """How a lane stands: deliveries in hand, seconds since the last one came, and why it waits, if it does."""
+    """How a lane stands: deliveries in hand, seconds since the last one came, and why it waits, if it does.
+
+    `idle_s`: seconds since anything was done about what is in hand.
+    """
 
     unfinished: int
     quiet_s: float
     held_reason: str | None
     oldest_accepted_at: float | None
+    idle_s: float
+
+    def is_stuck(self, after_s: float) -> bool:
+        """Whether there is work, nothing that it waits for, and nothing done for so long."""
+        return self.unfinished > 0 and self.held_reason is None and self.idle_s > after_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +31,4 @@ class TransformerReport:
     lanes: dict[str, LaneReport]
     delivered: int
     unsettled: int
+    files_under_way: int

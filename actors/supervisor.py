@@ -4,32 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
+from collections.abc import Coroutine
+from functools import partial
 from typing import Any
 
-from actors.directory import answer, cell, cell_name, transformer, transformer_name
+from actors import processes, rolling
+from actors.directory import DEDICATED, REPLICA, TRANSFORMER, answer, cell, cell_name, shared_cells, transformer
 from actors.hosting import Started
-from actors.reports import TransformerReport
+from actors.members import POOLS, Members
+from actors.watch import Question, Watch
 from config.settings import Settings, load_settings
 from config.wiring import SupervisorParts, build_supervisor
-from trunkline.delivery.assignment import Assign, Assignments
-from trunkline.envelope import Direction
-from trunkline.errors import StoreUnavailable, Unavailable
+from trunkline.delivery.pool_size import Bounds, PoolSize
+from trunkline.delivery.rolling import Restart
+from trunkline.errors import Rejected, StoreUnavailable, Unavailable
 from trunkline.lanes.consumer import Delivery
 from trunkline.lanes.topology import Lane, lane_of
 
 log = logging.getLogger(__name__)
 
 ROUND_EVERY_S = 1.0
+LOOK_AROUND_EVERY_S = 5.0
 SWEEP_EVERY_S = 60.0
-ASK_TIMEOUT_S = 3.0
+HOUSEKEEPING_AFTER_S = 60.0
+HOUSEKEEPING_EVERY_S = 3600.0
+START_TIMEOUT_S = 30.0
 DRAIN_TIMEOUT_S = 12.0
-POOLS = ("inbound", "outbound")
-
-
-def pool_of(lane: Lane) -> str:
-    """The pool that serves a lane's cloud."""
-    return "outbound" if lane.direction is Direction.OUTBOUND else "inbound"
 
 
 class SupervisorActor:
@@ -38,105 +38,174 @@ class SupervisorActor:
     def __init__(self, name: str) -> None:
         self._settings: Settings = load_settings()
         self._parts: Started[SupervisorParts] = Started(build_supervisor)
-        self._assignments = Assignments()
-        self._reports: dict[str, TransformerReport] = {}
-        self._turn = asyncio.Lock()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._watch = Watch()
+        self._sizes: dict[str, PoolSize] = {}
+        self._members = Members(self._watch, self._sizes, self._cell_of, self._start)
+        self._restart = Restart()
+        self._starting = asyncio.Lock()
+        self._loops: list[asyncio.Task[None]] = []
+        self._work: set[asyncio.Task[None]] = set()
         self._draining = False
+        self._spooled: frozenset[str] = frozenset()
         self._dedicated: dict[str, bool] = {}
+        self._cells: list[str] = shared_cells(self._settings.trunkline_cells)
+        self._replicas: list[str] = []
+
+    # --- life ---
 
     async def ensure_running(self) -> None:
-        """Supervise, if that is not being done already; returns once every cell and transformer has been called."""
-        parts = await self._parts.get()
-        async with self._turn:
-            if self._tasks or self._draining:
-                return
-            parts.directory.on_change = self._tenant_changed
-            for name in self._transformers():
-                self._assignments.add_member(name, name.split(":")[1], time.monotonic())
-            self._tasks = [
-                asyncio.create_task(self._supervise()),
-                asyncio.create_task(self._sweep_regularly(parts)),
-                asyncio.create_task(self._read_wakeups(parts)),
-            ]
-        await self._call_all_cells()
-        await self._round()
-
-    async def status(self) -> dict[str, Any]:
-        """Pools with their size, how many run, and their lanes' state."""
-        counts = self._assignments.counts()
-        return {
-            "pools": {
-                pool: {
-                    "size": self._size(pool),
-                    "running": sum(1 for name in self._reports if name.split(":")[1] == pool),
-                    "lanes": counts.get(pool, 0),
-                    "unfinished": sum(
-                        lane.unfinished
-                        for name, report in self._reports.items()
-                        if name.split(":")[1] == pool
-                        for lane in report.lanes.values()
-                    ),
-                }
-                for pool in POOLS
-            },
-            "cells": self._settings.trunkline_cells,
-        }
-
-    async def lanes(self, tenant_id: str) -> dict[str, dict[str, Any]]:
-        """The tenant's lanes that are being read, by queue."""
-        return {
-            queue: {"reader": name, "unfinished": lane.unfinished, "held": lane.held_reason,
-                    "oldestAcceptedAt": lane.oldest_accepted_at}
-            for name, report in self._reports.items()
-            for queue, lane in report.lanes.items()
-            if lane_of(queue).tenant_id == tenant_id
-        }  # fmt: skip
+        """Supervise, if that is not being done already; returns once every cell and transformer answers."""
+        if await self._begin():
+            await self._call_all_cells()
+            await self._members.all_run(START_TIMEOUT_S)
 
     async def drain(self) -> None:
         """Give no more lanes, and let every transformer finish what is under way."""
         self._draining = True
-        async with self._turn:
-            for task in self._tasks:
+        async with self._starting:
+            for task in (*self._loops, *self._work):
                 task.cancel()
-            await asyncio.gather(*(self._ask(name, "drain", DRAIN_TIMEOUT_S) for name in self._transformers()))
+            self._watch.close()
+            await self._members.drain(DRAIN_TIMEOUT_S)
 
-    async def _supervise(self) -> None:
+    # --- what is asked ---
+
+    async def status(self) -> dict[str, Any]:
+        """Pools with their size, how many run and are missing, and their lanes' state."""
+        if not self._sizes:
+            raise Unavailable("the supervisor is starting")
+        pools = {pool: self._members.status(pool) for pool in self._sizes}
+        return {"pools": pools, "cells": self._settings.trunkline_cells}
+
+    async def lanes(self, tenant_id: str) -> dict[str, dict[str, Any]]:
+        """The tenant's lanes that are being read, by queue."""
+        return self._members.lanes(tenant_id)
+
+    async def pools(self) -> dict[str, dict[str, Any]]:
+        """Each pool's size and bounds, how many run, and whether it is changing."""
+        await self._begin()
+        return {pool: self._members.size(pool) for pool in POOLS}
+
+    async def scale(self, pool: str, low: int, high: int) -> dict[str, dict[str, Any]]:
+        """Give a pool other bounds, the same number twice for a fixed size; answers when the change has begun."""
+        await self._begin()
+        parts = await self._parts.get()
+        try:
+            bounds = Bounds(low, high)
+        except ValueError as error:
+            raise Rejected("invalid", str(error)) from None
+        await parts.pools.save(pool, low, high)
+        before = self._sizes[pool].size
+        self._sizes[pool].rebound(bounds)
+        log.info("pool.resized", extra={"pool": pool, "size": self._sizes[pool].size, "before": before, "by": "hand"})
+        self._members.reconcile()
+        return await self.pools()
+
+    async def restart(self) -> dict[str, Any]:
+        """Begin to restart everything, if that is not being done already; answers how it stands."""
+        await self._begin()
+        if self._restart.state != "running":
+            self._restart = Restart("running")
+            self._start(rolling.restart_everything(self._restart, self._members, list(self._cells)))
+        return self._restart.shown()
+
+    async def restart_progress(self) -> dict[str, Any]:
+        """How the last restart stands."""
+        await self._begin()
+        return self._restart.shown()
+
+    # --- loops ---
+
+    async def _begin(self) -> bool:
+        """Whether supervising has begun with this call."""
+        parts = await self._parts.get()
+        async with self._starting:
+            if self._loops or self._draining:
+                return False
+            await self._take_stock(parts)
+            parts.directory.on_change = self._tenant_changed
+            self._loops = [
+                asyncio.create_task(self._repeat("round", self._round, ROUND_EVERY_S)),
+                asyncio.create_task(self._repeat("spool", partial(self._look_into_spool, parts), ROUND_EVERY_S)),
+                asyncio.create_task(self._repeat("look", self._look_around, LOOK_AROUND_EVERY_S)),
+                asyncio.create_task(self._repeat("sweep", partial(self._sweep, parts), SWEEP_EVERY_S)),
+                asyncio.create_task(self._read_wakeups(parts)),
+                asyncio.create_task(self._keep_house(parts)),
+            ]
+            return True
+
+    async def _take_stock(self, parts: SupervisorParts) -> None:
+        """Learn which sizes the pools are to have, and which transformers there are."""
+        bounds = await parts.pools.load()
+        running = await asyncio.to_thread(processes.names, TRANSFORMER)
+        for pool in POOLS:
+            fixed = self._fixed_size(pool)
+            members = [name for name in running if name.startswith(f"{TRANSFORMER}{pool}:")]
+            self._sizes[pool] = PoolSize(Bounds(*bounds.get(pool, (fixed, fixed))), len(members))
+            for name in members:
+                self._members.adopt(name, pool)
+        self._members.reconcile()
+        self._restart = rolling.recall()
+
+    async def _repeat(self, name: str, work: Any, every_s: float) -> None:
         while True:
-            await asyncio.sleep(ROUND_EVERY_S)
+            wait_s = every_s
             try:
-                await self._round()
+                await work()
+            except StoreUnavailable as error:
+                log.info("supervisor.waits", extra={"for": name, "error": str(error)})
+                wait_s = ROUND_EVERY_S
             except Exception:
-                log.exception("supervisor.round_failed")
+                log.exception("supervisor.failed", extra={"in": name})
+            await asyncio.sleep(wait_s)
 
     async def _round(self) -> None:
-        """Ask every transformer, let quiet lanes go, give lanes without a reader one."""
-        async with self._turn:
-            if self._draining:
-                return
-            names = self._transformers()
-            reports = await asyncio.gather(*(self._ask(name, "report", ASK_TIMEOUT_S) for name in names))
-            now = time.monotonic()
-            for name, report in zip(names, reports, strict=True):
-                if not isinstance(report, TransformerReport):
-                    self._reports.pop(name, None)
-                    continue
-                self._reports[name] = report
-                quiet_s = {queue: lane.quiet_s for queue, lane in report.lanes.items()}
-                for decision in self._assignments.reported(name, report.incarnation, quiet_s, now):
-                    empty = await self._ask(decision.member, "let_go", ASK_TIMEOUT_S, decision.lane)
-                    self._assignments.let_go(decision.lane, decision.member)
-                    if empty is not True:
-                        self._assignments.wake(decision.lane, pool_of(lane_of(decision.lane)))
-            await self._carry_out(self._assignments.decide(now))
+        """Ask everybody, let quiet lanes go, give lanes without a reader one, keep the pools at their sizes."""
+        for each in await self._watch.round(self._questions()):
+            if each.name.startswith(TRANSFORMER):
+                self._members.take(each, self._spooled)
+            elif isinstance(each.value, str):
+                self._watch.lives(each.name, each.value)
+        self._members.assign()
+        self._members.reconcile()
 
-    async def _carry_out(self, decisions: list[Assign]) -> None:
-        async def assign(decision: Assign) -> None:
-            cell = self._cell_of(lane_of(decision.lane).tenant_id)
-            if await self._ask(decision.member, "assign", ASK_TIMEOUT_S, decision.lane, cell) is Unavailable:
-                self._assignments.failed(decision.lane, decision.member)
+    def _questions(self) -> dict[str, Question]:
+        def report(name: str) -> Question:
+            return lambda: transformer(name).report.remote()
 
-        await asyncio.gather(*(assign(decision) for decision in decisions))
+        def owner(name: str) -> Question:
+            return lambda: processes.owner(name)
+
+        return {
+            **{name: report(name) for name in self._members.names},
+            **{name: owner(name) for name in (*self._cells, *self._replicas)},
+        }
+
+    async def _look_into_spool(self, parts: SupervisorParts) -> None:
+        """Wake lanes with something in the spool: nobody else may, while the broker is away."""
+        self._spooled = frozenset(Lane(*each).queue for each in await parts.spool.lanes())
+        for queue in self._spooled:
+            if not self._members.is_read(queue):
+                self._members.wake(queue)
+        self._members.assign()
+
+    async def _sweep(self, parts: SupervisorParts) -> None:
+        """Look into known lanes that nobody reads: wake-ups may be lost."""
+        for each in await parts.lanes.recent():
+            queue = Lane(*each).queue
+            if not self._members.is_read(queue) and await parts.consumer.control.count(queue):
+                self._members.wake(queue)
+        # The round that follows gives them a reader.
+
+    async def _look_around(self) -> None:
+        """Find what others have made: tenants' own cells, and replicas of the web edge."""
+        found = await asyncio.to_thread(processes.names, DEDICATED, REPLICA)
+        before = {*self._cells, *self._replicas}
+        self._replicas = [name for name in found if name.startswith(REPLICA)]
+        own = [name for name in found if name.startswith(DEDICATED)]
+        self._cells = shared_cells(self._settings.trunkline_cells) + own
+        for name in before.difference(self._cells, self._replicas):
+            self._watch.forget(name)
 
     async def _read_wakeups(self, parts: SupervisorParts) -> None:
         while True:
@@ -150,69 +219,53 @@ class SupervisorActor:
 
     def _woken(self, delivery: Delivery) -> None:
         delivery.ack()
+        queue = delivery.body.decode(errors="replace")
         try:
-            lane = lane_of(delivery.body.decode())
+            lane_of(queue)
         except ValueError:
             return
-        if self._assignments.reader_of(lane.queue) is None:
-            self._assignments.wake(lane.queue, pool_of(lane))
-            self._tasks.append(asyncio.create_task(self._assign_woken()))
+        if not self._members.is_read(queue):
+            self._members.wake(queue)
+            self._members.assign()
 
-    async def _assign_woken(self) -> None:
-        async with self._turn:
-            if not self._draining:
-                await self._carry_out(self._assignments.decide(time.monotonic()))
-        self._tasks = [task for task in self._tasks if not task.done()]
+    async def _keep_house(self, parts: SupervisorParts) -> None:
+        await asyncio.sleep(HOUSEKEEPING_AFTER_S)
+        await self._repeat("housekeeping", partial(self._tidy, parts), HOUSEKEEPING_EVERY_S)
 
-    async def _sweep_regularly(self, parts: SupervisorParts) -> None:
-        """Look into known lanes that nobody reads: wake-ups may be lost."""
-        while True:
-            try:
-                for tenant_id, direction in await parts.lanes.recent():
-                    lane = Lane(tenant_id, direction)
-                    if self._assignments.reader_of(lane.queue) is None and await parts.consumer.control.count(
-                        lane.queue
-                    ):
-                        self._assignments.wake(lane.queue, pool_of(lane))
-                        # The round that follows gives it a reader.
-                await asyncio.sleep(SWEEP_EVERY_S)
-            except StoreUnavailable as error:
-                log.info("supervisor.sweep_waits", extra={"error": str(error)})
-                await asyncio.sleep(ROUND_EVERY_S)
+    async def _tidy(self, parts: SupervisorParts) -> None:
+        removed = {
+            "seen": await parts.housekeeping.forget_seen(),
+            "take_overs": await parts.housekeeping.forget_take_overs(),
+        }
+        if any(removed.values()):
+            log.info("housekeeping.done", extra=removed)
 
     def _tenant_changed(self, tenant_id: str, record: Any) -> None:
         dedicated = bool(record and record.dedicated)
         if self._dedicated.get(tenant_id, dedicated) != dedicated:
-            self._tasks.append(asyncio.create_task(self._move(tenant_id)))
+            self._members.move_tenant(tenant_id)
         self._dedicated[tenant_id] = dedicated
 
-    async def _move(self, tenant_id: str) -> None:
-        cell = self._cell_of(tenant_id)
-        await asyncio.gather(
-            *(self._ask(name, "move_tenant", ASK_TIMEOUT_S, tenant_id, cell) for name in self._transformers())
-        )
-
     async def _call_all_cells(self) -> None:
-        names = [f"cell:{number}" for number in range(self._settings.trunkline_cells)]
-        await asyncio.gather(*(answer(cell(name).count.remote(), name, timeout_s=30) for name in names))
+        names = shared_cells(self._settings.trunkline_cells)
+        await asyncio.gather(*(answer(cell(name).count.remote(), name, START_TIMEOUT_S) for name in names))
 
-    async def _ask(self, name: str, method: str, timeout_s: float, *arguments: Any) -> Any:
-        """A transformer's answer, or the class Unavailable."""
-        try:
-            return await answer(getattr(transformer(name), method).remote(*arguments), name, timeout_s)
-        except Unavailable as error:
-            log.info("transformer.unreachable", extra={"transformer": name, "error": str(error)})
-            return Unavailable
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._work.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._work.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("supervisor.failed", exc_info=error)
 
     def _cell_of(self, tenant_id: str) -> str:
         parts = self._parts.ready
         record = parts.directory.by_id(tenant_id) if parts else None
         return cell_name(tenant_id, dedicated=bool(record and record.dedicated), cells=self._settings.trunkline_cells)
 
-    def _transformers(self) -> list[str]:
-        return [transformer_name(pool, number) for pool in POOLS for number in range(self._size(pool))]
-
-    def _size(self, pool: str) -> int:
+    def _fixed_size(self, pool: str) -> int:
         settings = self._settings
         return (
             settings.trunkline_inbound_transformers if pool == "inbound" else settings.trunkline_outbound_transformers

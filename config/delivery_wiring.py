@@ -141,6 +141,11 @@ class TransformerParts:
         repeated = (self._parking, self._media_keeper, self._spool_feed)
         self._repeated = [asyncio.create_task(each.run()) for each in repeated]
 
+    @property
+    def files_under_way(self) -> int:
+        """Files that are being loaded or uploaded: a message with one may take minutes."""
+        return self._downloads.under_way + self._uploads.under_way
+
     async def close(self) -> None:
         """Store what is unsettled, and disconnect."""
         for task in self._repeated:

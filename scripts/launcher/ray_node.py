@@ -137,6 +137,8 @@ class RayNode:
             "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
             # The first start may take its time on a busy machine, and is begun anew if it takes longer.
             "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",
+            # A replica that is replaced serves on until HAProxy knows: a moment on one machine, not 30 s.
+            "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "3",
             "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports["serve_fallback_http"]),
             "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(ports["serve_fallback_grpc"]),
             "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(ports["replica_http"]),

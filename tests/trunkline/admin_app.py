@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -11,16 +12,23 @@ from cryptography.fernet import Fernet
 from httpx import ASGITransport, AsyncClient
 from redis.asyncio import Redis
 
+from trunkline.delivery.people import People
+from trunkline.delivery.replay import Replay
+from trunkline.delivery.rerouting import Rerouting
 from trunkline.errors import NotFound
 from trunkline.media_links import MediaLink
+from trunkline.stores.aliases import AliasStore
 from trunkline.stores.api_keys import ApiKeyStore
+from trunkline.stores.arrivals import ArrivalStore
 from trunkline.stores.database import Pool
+from trunkline.stores.dead_letters import DeadLetterStore
 from trunkline.stores.history import History
 from trunkline.stores.request_counts import RequestCounts
 from trunkline.stores.sealing import Sealer
 from trunkline.stores.tenants import TenantStore
 from trunkline.tenancy.access import Role
-from trunkline.tenancy.record import Secret, TenantRecord
+from trunkline.tenancy.directory import TenantDirectory
+from trunkline.tenancy.record import MetaApp, Secret, TenantRecord
 from trunkline.web.admin import AdminServices, build_admin
 from trunkline.web.admin_ports import ComponentHealth, KeptFile, MediaSource, TokenView
 
@@ -36,11 +44,16 @@ class FakeActors:
 
     failure: Exception | None = None
     forced: list[bool] = field(default_factory=list)
+    told: dict[str, Any] = field(default_factory=dict)
     components: dict[str, ComponentHealth] = field(
         default_factory=lambda: {
             name: ComponentHealth("healthy", 0.1) for name in ("ray", "inbound", "outbound", "tenants")
         }
     )
+    bounds: dict[str, tuple[int, int]] = field(default_factory=lambda: {"inbound": (1, 1), "outbound": (2, 4)})
+    # How a restart will stand, at one look after the other.
+    restarts: list[dict[str, Any]] = field(default_factory=lambda: [{"state": "idle", "steps": [], "error": None}])
+    restarted: int = 0
 
     async def token(self, tenant_id: str, force: bool) -> TokenView:
         self.forced.append(force)
@@ -49,12 +62,33 @@ class FakeActors:
         return TokenView(Secret(TOKEN), NOW + timedelta(hours=1), "fresh" if force else "cache")
 
     async def status(self, tenant_id: str) -> dict[str, Any]:
-        return {"epoch": 3, "token": None}
+        return {"epoch": 3, "token": None, **self.told}
 
     async def health(self) -> dict[str, ComponentHealth]:
         if self.failure is not None:
             raise self.failure
         return self.components
+
+    async def pools(self) -> dict[str, dict[str, Any]]:
+        if self.failure is not None:
+            raise self.failure
+        return {
+            pool: {"size": low, "running": 1, "min": low, "max": high, "changing": low != 1}
+            for pool, (low, high) in self.bounds.items()
+        }
+
+    async def scale(self, pool: str, low: int, high: int) -> dict[str, dict[str, Any]]:
+        self.bounds[pool] = (low, high)
+        return await self.pools()
+
+    async def restart(self) -> dict[str, Any]:
+        self.restarted += 1
+        return await self.restart_progress()
+
+    async def restart_progress(self) -> dict[str, Any]:
+        if self.failure is not None:
+            raise self.failure
+        return self.restarts.pop(0) if len(self.restarts) > 1 else self.restarts[0]
 
 
 async def well() -> None:
@@ -86,11 +120,18 @@ class AdminApp:
     def __post_init__(self) -> None:
         self.tenants = TenantStore(self.pool, Sealer([SEALING_KEY]))
         self.keys = ApiKeyStore(self.pool, self.redis, lambda: self.seconds)
+        people = People(AliasStore(self.pool), time.time)
+        self.replays = Replay(
+            DeadLetterStore(self.pool, time.time),
+            ArrivalStore(self.pool),
+            lambda: Rerouting(TenantDirectory(self.tenants, MetaApp("default", (), ())), people, time.time),
+        )
         self.app = build_admin(
             AdminServices(
                 tenants=self.tenants,
                 keys=self.keys,
                 history=History(self.pool),
+                replays=self.replays,
                 counter=RequestCounts(self.redis),
                 actors=self.actors,
                 media=self.media,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from trunkline.cli import apps, keys, messages, migrate, send, status, tenants
+from trunkline.cli import apps, dead_letters, keys, messages, migrate, pools, restart, send, status, tenants
 from trunkline.cli.api import CommandFailed, Place
 from trunkline.cli.output import print_json
 from trunkline.errors import TrunklineError
@@ -22,12 +22,14 @@ app = typer.Typer(
 )
 app.command("status")(status.status)
 app.command("send")(send.send)
+app.command("restart")(restart.restart)
 app.command("trace")(messages.trace)
 app.add_typer(messages.conversations, name="conversations")
-app.add_typer(messages.dead_letters, name="dead-letters")
+app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(tenants.app, name="tenants")
 app.add_typer(keys.app, name="keys")
 app.add_typer(apps.app, name="apps")
+app.add_typer(pools.app, name="pools")
 app.add_typer(migrate.app, name="migrate")
 
 

@@ -67,6 +67,7 @@ class Downloads:
 
     def __init__(self, own_urls: Sequence[str], timeout_s: float) -> None:
         self._destinations = Destinations(own_urls)
+        self.under_way = 0
         connect_s = min(timeout_s / 2, CONNECT_TIMEOUT_S)
         timeout = aiohttp.ClientTimeout(total=LONGEST_S, sock_connect=connect_s, sock_read=timeout_s)
         # Apart, so that no connection to a host of ours is there for others to use.
@@ -79,11 +80,15 @@ class Downloads:
 
         Raises Rejected for an address that is refused, Unavailable when no answer comes.
         """
-        response = await self._follow(parse_url(url), bearer_of)
+        self.under_way += 1
         try:
-            yield Download(response)
+            response = await self._follow(parse_url(url), bearer_of)
+            try:
+                yield Download(response)
+            finally:
+                response.close()
         finally:
-            response.close()
+            self.under_way -= 1
 
     async def close(self) -> None:
         """Close every connection."""

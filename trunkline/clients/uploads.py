@@ -39,6 +39,7 @@ class Uploads:
 
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s
+        self.under_way = 0
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=CONNECTIONS_LIMIT, keepalive_timeout=KEEPALIVE_S),
             timeout=aiohttp.ClientTimeout(total=LONGEST_S, sock_connect=min(timeout_s / 2, CONNECT_TIMEOUT_S)),
@@ -53,6 +54,7 @@ class Uploads:
         Raises Unavailable when none comes: a file that was uploaded in vain harms nobody.
         """
         before, after, boundary = _frame(form)
+        self.under_way += 1
         try:
             with await asyncio.to_thread(form.path.open, "rb") as file:
                 size = len(before) + os.fstat(file.fileno()).st_size + len(after)
@@ -67,6 +69,8 @@ class Uploads:
                         return Answer(response.status, response.headers, await response.read())
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unavailable(f"the file was not uploaded: {type(error).__name__}") from None
+        finally:
+            self.under_way -= 1
 
     async def _body(
         self, before: bytes, file: BinaryIO, after: bytes, patience: asyncio.Timeout

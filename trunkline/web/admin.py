@@ -7,8 +7,10 @@ from fastapi import FastAPI
 from trunkline.web import (
     admin_apps,
     admin_conversations,
+    admin_dead_letters,
     admin_keys,
     admin_messages,
+    admin_pools,
     admin_tenants,
     admin_token,
     health,
@@ -23,7 +25,18 @@ Keys come in `X-API-Key` or as a bearer token. With an admin or operator key, `X
 route needs one; a tenant's key needs no such header.
 """
 
-_PARTS = (health, admin_tenants, admin_keys, admin_apps, admin_token, admin_conversations, admin_messages, media)
+_PARTS = (
+    health,
+    admin_tenants,
+    admin_keys,
+    admin_apps,
+    admin_token,
+    admin_conversations,
+    admin_messages,
+    admin_dead_letters,
+    admin_pools,
+    media,
+)
 
 
 def build_admin(services: AdminServices) -> FastAPI:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
+from trunkline.delivery.replay import Refused
 from trunkline.media_links import MediaLink
 from trunkline.tenancy.access import ApiKey, Principal, Role
-from trunkline.tenancy.history import Conversation, DeadLetter, Message, MessageFacts
+from trunkline.tenancy.history import Conversation, DeadLetter, LetterFilter, Message, MessageFacts, Waiting
 from trunkline.tenancy.record import MetaApp, Secret, TenantRecord
 
 Probe = Callable[[], Awaitable[None]]
@@ -103,6 +104,22 @@ class Histories(Protocol):
     ) -> list[DeadLetter]:
         """A page of dead letters, newest first."""
 
+    async def letter_facts(self, tenant_id: str | None, letter_id: int) -> MessageFacts | None:
+        """All that is known of the message of a dead letter."""
+
+    async def waiting(self, tenant_id: str) -> Waiting:
+        """What of the tenant lies in the spool and among the dead letters."""
+
+
+class Replays(Protocol):
+    """Puts dead letters on their way again; `by` is the id of the key that asks."""
+
+    async def one(self, tenant_id: str | None, letter_id: int, by: str, *, dry_run: bool = False) -> Refused | None:
+        """Replay one dead letter, or say why it cannot be; raises NotFound."""
+
+    async def many(self, wanted: LetterFilter, limit: int, by: str, *, dry_run: bool = False) -> list[int]:
+        """Replay the oldest that can be: their ids, in the order of the replay."""
+
 
 class RequestCounter(Protocol):
     """Counts each tenant's requests per UTC minute."""
@@ -142,6 +159,18 @@ class TenantActors(Protocol):
     async def health(self) -> dict[str, ComponentHealth]:
         """How `ray`, `inbound`, `outbound` and `tenants` are."""
 
+    async def pools(self) -> dict[str, dict[str, Any]]:
+        """`size`, `running`, `min`, `max` and `changing` of `inbound` and `outbound`; raises Unavailable."""
+
+    async def scale(self, pool: str, low: int, high: int) -> dict[str, dict[str, Any]]:
+        """Give a pool other bounds; answers as `pools` does, when the change has begun; raises Unavailable."""
+
+    async def restart(self) -> dict[str, Any]:
+        """Begin to restart everything, unless that has begun; answers as `restart_progress` does."""
+
+    async def restart_progress(self) -> dict[str, Any]:
+        """`state`, `steps` and `error` of the last restart; raises Unavailable."""
+
 
 class KeptFile(Protocol):
     """A customer's file that is here."""
@@ -169,6 +198,7 @@ class AdminServices:
     tenants: Tenants
     keys: Keys
     history: Histories
+    replays: Replays
     counter: RequestCounter
     actors: TenantActors
     media: MediaSource

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ import pytest
 from tests.trunkline.admin_app import NOW
 from tests.trunkline.cli.conftest import Run, Served
 from tests.trunkline.records import ACCESS_TOKEN, CLIENT_SECRET, WEBHOOK_SECRET, tenant_record
+from trunkline.envelope import Direction, Envelope
+from trunkline.errors import Unavailable
 from trunkline.stores.database import connection
+from trunkline.tenancy.history import LetterFilter
 from trunkline.tenancy.record import TenantRecord
 from trunkline.web.admin_ports import ComponentHealth
 
@@ -174,6 +178,58 @@ def test_a_message_can_be_followed(run: Run, served: Served, tenant: TenantRecor
     assert run("dead-letters", "list", "--reason", "exhausted", *options).json == []
 
 
+def _give_up(served: Served, tenant: TenantRecord, **letter: Any) -> str:
+    """A message that was given up; the id of its dead letter."""
+    envelope = Envelope(
+        str(uuid.uuid4()), tenant.tenant_id, Direction.INBOUND, "447700900111", "wamid.1", "text", time.time(), {}
+    )
+    row = {"tenant_id": tenant.tenant_id, "message_id": envelope.message_id, "direction": "inbound"}
+    _insert(served, "messages", **row, wa_id="447700900111", kind="text", status="dead", accepted_at=NOW)
+    values = {**row, "reason": "rejected", "answer": "400 no", "envelope": envelope.to_bytes(), **letter}
+    _insert(served, "dead_letters", **values)
+    listed = served.run(served.admin.replays.many(LetterFilter(tenant.tenant_id), 100, "test", dry_run=True))
+    return str(max(listed, default=0))
+
+
+def test_dead_letters_are_shown_and_replayed(run: Run, served: Served, tenant: TenantRecord) -> None:
+    ids = [_give_up(served, tenant) for _ in range(3)]
+    shown = run("dead-letters", "show", ids[0])
+    assert shown.code == 0 and "400 no" in shown.out and "received" in shown.out
+    assert run("dead-letters", "show", ids[0], "--json").json["id"] == ids[0]
+    assert run("dead-letters", "show", "100000000000").code == 1
+
+    options = ["--tenant", tenant.tenant_id, "--json"]
+    dry = run("dead-letters", "replay", "--reason", "rejected", "--dry-run", *options)
+    assert (dry.code, dry.json) == (0, {"replayed": 3, "dryRun": True, "ids": ids})
+    assert run("dead-letters", "replay", ids[1], ids[0], "--json").json["ids"] == ids[:2], "oldest first"
+    assert f"1 are replayed: {ids[2]}" in run("dead-letters", "replay", "--tenant", tenant.tenant_id).out
+    assert run("dead-letters", "replay", "--direction", "inbound", *options).json["replayed"] == 0
+
+
+def test_a_dead_letter_that_cannot_be_replayed_is_exit_code_1_with_its_reason(
+    run: Run, served: Served, tenant: TenantRecord
+) -> None:
+    good = _give_up(served, tenant)
+    _insert(
+        served, "dead_letters", tenant_id=tenant.tenant_id, message_id=str(uuid.uuid4()), direction="inbound",
+        reason="poison", envelope=b"\xff",
+    )  # fmt: skip
+    listed = run("dead-letters", "list", "--tenant", tenant.tenant_id, "--reason", "poison", "--json").json
+    bad = listed[0]["id"]
+    refused = run("dead-letters", "replay", good, bad, "100000000000")
+    assert refused.code == 1 and f"1 are replayed: {good}" in refused.out
+    assert "cannot be read" in refused.err and "Dead letter not found" in refused.err
+    again = run("dead-letters", "replay", bad, "--json")
+    assert (again.code, again.json["replayed"], list(again.json["refused"])) == (1, 0, [bad])
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["--dry-run"], ["7", "--reason", "rejected"], ["7", "--all"], ["x"], ["--limit", "0"]]
+)
+def test_a_replay_that_says_nothing_clear_is_a_usage_error(run: Run, arguments: list[str]) -> None:
+    assert run("dead-letters", "replay", *arguments).code == 2
+
+
 def test_status_is_exit_code_0_only_when_all_is_well(run: Run, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     well = run("status")
     assert well.code == 0 and "rabbitmq" in well.out and "healthy at" in well.out
@@ -187,6 +243,70 @@ def test_status_is_exit_code_0_only_when_all_is_well(run: Run, served: Served, m
     monkeypatch.setitem(served.admin.probes, "rabbitmq", away)
     unhealthy = run("status")
     assert unhealthy.code == 1 and "Cannot connect to RabbitMQ" in unhealthy.out
+
+
+def test_pools_are_listed_and_scaled(run: Run, served: Served) -> None:
+    listed = run("pools", "list")
+    assert listed.code == 0 and listed.out.splitlines()[1].split() == ["inbound", "1", "1", "1", "1", "no"]
+    scaled = run("pools", "scale", "inbound", "3", "--json")
+    assert (scaled.code, scaled.json["inbound"]["size"]) == (0, 3)
+    bounded = run("pools", "scale", "outbound", "--min", "1", "--max", "4")
+    assert bounded.code == 0 and served.admin.actors.bounds == {"inbound": (3, 3), "outbound": (1, 4)}
+    crossed = run("pools", "scale", "inbound", "--min", "4", "--max", "2")
+    assert crossed.code == 1 and "min must not be larger than max" in crossed.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["inbound"], ["sideways", "2"], ["inbound", "0"], ["inbound", "65"], ["inbound", "--min", "1"],
+     ["inbound", "2", "--max", "3"]],
+)  # fmt: skip
+def test_a_size_that_says_nothing_clear_is_a_usage_error(run: Run, arguments: list[str]) -> None:
+    assert run("pools", "scale", *arguments).code == 2
+
+
+def _progress(state: str, *steps: str, error: str | None = None) -> dict[str, Any]:
+    named = [{"name": f"cell:{number}", "state": each, "seconds": 1.5} for number, each in enumerate(steps)]
+    return {"state": state, "steps": named, "error": error}
+
+
+def test_a_restart_is_followed_to_its_end(run: Run, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trunkline.cli.restart.LOOK_EVERY_S", 0.0)
+    course = [_progress("running", "running", "waiting"), _progress("running", "done", "running")]
+    served.admin.actors.restarts = [*course, _progress("done", "done", "done")]
+    done = run("restart", "--json")
+    assert (done.code, done.json["state"]) == (0, "done")
+    assert done.err.splitlines() == ["[1/2] cell:0  done  1.5 s", "[2/2] cell:1  done  1.5 s"]
+
+    served.admin.actors.restarts = [
+        *course,
+        _progress("failed", "done", "failed", error="cell:1: it did not come back"),
+    ]
+    failed = run("restart")
+    assert (failed.code, failed.out) == (1, "")
+    assert failed.err.splitlines()[-1] == f"error: {words}"
+
+
+def test_a_restart_outlasts_that_who_answers_is_restarted_too(
+    run: Run, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trunkline.cli.restart.LOOK_EVERY_S", 0.0)
+    actors = served.admin.actors
+    course: list[dict[str, Any] | Exception] = [_progress("running", "running"), Unavailable("away")]
+    course += [Unavailable("still away"), _progress("done", "done")]
+
+    async def look() -> dict[str, Any]:
+        found = course.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    monkeypatch.setattr(actors, "restart_progress", look)
+    assert run("restart").code == 0
+    course += [_progress("running", "running"), Unavailable("away"), Unavailable("still away")]
+    monkeypatch.setattr("trunkline.cli.restart.SILENT_FOR_S", -1.0)
+    lost = run("restart")
+    assert lost.code == 1 and "away" in lost.err
 
 
 def test_migrations_go_up_and_down(run: Run, empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,7 +329,7 @@ def test_without_a_database_the_command_says_which_variable(run: Run, monkeypatc
     assert refused.code == 1 and "DATABASE_URL" in refused.err
 
 
-@pytest.mark.parametrize("verb", ["tenants", "keys", "apps", "conversations", "dead-letters", "migrate"])
+@pytest.mark.parametrize("verb", ["tenants", "keys", "apps", "conversations", "dead-letters", "pools", "migrate"])
 def test_every_verb_explains_itself_and_prints_json(run: Run, verb: str) -> None:
     listed = run(verb, "--help").out.partition("Commands:")[2].strip().splitlines()
     assert listed

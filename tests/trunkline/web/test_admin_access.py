@@ -19,6 +19,8 @@ from trunkline.tenancy.record import TenantRecord
 pytestmark = pytest.mark.services
 
 OPEN = {"/health", "/health/live", "/health/ready"}
+# What an operator may do beside reading.
+OPERATED = ("/dead-letters", "/pools")
 NO_TENANT = {"error": "Tenant identification required", "code": "UNAUTHORIZED", "details": None}
 
 
@@ -79,9 +81,11 @@ async def test_a_tenants_key_opens_its_own_routes_and_no_others(admin: AdminApp,
         ("GET", f"/tenants/{tenant.tenant_id}/status"),
         ("GET", "/auth/token"),
         ("GET", "/dead-letters"),
+        ("POST", "/dead-letters/replay"),
     }
     # They are the tenant's too, but what they ask for is not there.
-    missing = {path for _, path, _ in _routes(admin, "x") if path.startswith(("/state", "/messages"))}
+    kinds = ("/state", "/messages", "/dead-letters/0")
+    missing = {path for _, path, _ in _routes(admin, "x") if path.startswith(kinds)}
     async with admin.client(await admin.key_of(tenant)) as client:
         for method, path, _ in _routes(admin, tenant.tenant_id):
             answer = await client.request(method, path, json={})
@@ -93,12 +97,14 @@ async def test_a_tenants_key_opens_its_own_routes_and_no_others(admin: AdminApp,
                 assert (answer.status_code, answer.json()["code"]) == (403, "FORBIDDEN"), (method, path)
 
 
-async def test_an_operator_reads_everything_and_changes_nothing(admin: AdminApp, tenant: TenantRecord) -> None:
+async def test_an_operator_reads_everything_and_changes_nothing_but_may_replay_and_scale(
+    admin: AdminApp, tenant: TenantRecord
+) -> None:
     headers = {"X-Tenant-ID": tenant.tenant_id}
     async with admin.client(await admin.operator_key()) as client:
         for method, path, _ in _routes(admin, tenant.tenant_id):
             answer = await client.request(method, path, json={}, headers=headers)
-            expected = (200, 400, 404) if method == "GET" else (403,)
+            expected = (200, 400, 404) if method == "GET" or path.startswith(OPERATED) else (403,)
             assert answer.status_code in expected, (method, path, answer.text)
 
 

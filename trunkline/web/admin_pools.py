@@ -1,0 +1,105 @@
+"""Routes about what runs: the pools of transformers, and restarting everything."""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated, Literal
+
+from fastapi import Depends
+from pydantic import Field, StrictInt, model_validator
+
+from trunkline.delivery.pool_size import LARGEST, SMALLEST
+from trunkline.web.admin_models import Answer, Asked
+from trunkline.web.auth import Caller, Services, keyed_router, require_admin, require_staff
+
+log = logging.getLogger(__name__)
+
+router = keyed_router(tag="pools")
+
+PoolName = Literal["inbound", "outbound"]
+Count = Annotated[StrictInt, Field(ge=SMALLEST, le=LARGEST)]
+
+
+class PoolChange(Asked):
+    """Either `size`, which fixes the pool, or `min` and `max`, between which it finds its size by itself."""
+
+    size: Count | None = None
+    min: Count | None = None
+    max: Count | None = None
+
+    @model_validator(mode="after")
+    def _one_or_the_other(self) -> PoolChange:
+        bounds = (self.min, self.max)
+        if (self.size is None) == (None in bounds) or (self.size is not None and bounds != (None, None)):
+            raise ValueError("give either size, or both min and max")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError("min must not be larger than max")
+        return self
+
+    def bounds(self) -> tuple[int, int]:
+        """The smallest and the largest size."""
+        low, high = (self.size, self.size) if self.size is not None else (self.min, self.max)
+        assert low is not None and high is not None
+        return low, high
+
+
+class PoolShown(Answer):
+    """A pool; `changing` until as many run as it should have, and none of the others is left."""
+
+    size: int
+    running: int
+    min: int
+    max: int
+    changing: bool
+
+
+class PoolsShown(Answer):
+    """Both pools: `inbound` serves Genesys, `outbound` WhatsApp."""
+
+    inbound: PoolShown
+    outbound: PoolShown
+
+
+class StepShown(Answer):
+    """One step of a restart."""
+
+    name: str
+    state: Literal["waiting", "running", "done", "failed"]
+    seconds: float | None
+
+
+class RestartShown(Answer):
+    """How the last restart stands; `error` says why it failed."""
+
+    state: Literal["idle", "running", "done", "failed"]
+    steps: list[StepShown]
+    error: str | None
+
+
+@router.get("/pools", dependencies=[Depends(require_staff)])
+async def show_pools(services: Services) -> PoolsShown:
+    """The pools' sizes."""
+    return PoolsShown.model_validate(await services.actors.pools())
+
+
+@router.patch("/pools/{pool}", dependencies=[Depends(require_staff)])
+async def scale_pool(pool: PoolName, body: PoolChange, caller: Caller, services: Services) -> PoolsShown:
+    """Give a pool another size; answers when the change has begun, and GET shows when it is done."""
+    low, high = body.bounds()
+    shown = await services.actors.scale(pool, low, high)
+    log.info("pool.scaled", extra={"pool": pool, "min": low, "max": high, "key": caller.key_id})
+    return PoolsShown.model_validate(shown)
+
+
+@router.post("/restart", status_code=202, dependencies=[Depends(require_admin)])
+async def restart(caller: Caller, services: Services) -> RestartShown:
+    """Begin to restart every actor and replica in turn, under load; one that has begun goes on."""
+    shown = await services.actors.restart()
+    log.info("restart.asked", extra={"key": caller.key_id})
+    return RestartShown.model_validate(shown)
+
+
+@router.get("/restart", dependencies=[Depends(require_staff)])
+async def show_restart(services: Services) -> RestartShown:
+    """How the last restart stands."""
+    return RestartShown.model_validate(await services.actors.restart_progress())
