@@ -71,6 +71,7 @@ class WebhookParts:
         people = People(AliasStore(self._pool), time.time)
         storing = Storing(self._publisher, SpoolStore(self._pool).append)
         self._intake = Intake(directory, storing, ArrivalStore(self._pool), people)
+        storing.before_spooling = self._intake.caught_up
         self.application = Webhooks(directory, self._intake)
 
     async def start(self) -> None:

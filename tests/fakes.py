@@ -118,11 +118,12 @@ class MemoryLanes:
         self.published: list[Envelope] = []
         self.refuses: Callable[[Envelope], bool] = lambda envelope: False
 
-    async def publish(self, envelope: Envelope) -> None:
+    async def publish(self, envelope: Envelope) -> bool:
         await asyncio.sleep(0)
         if self.refuses(envelope):
             raise StoreUnavailable("RabbitMQ: no confirm within 2 s")
         self.published.append(envelope)
+        return True
 
 
 class MemoryArrivals:

@@ -61,10 +61,10 @@ def test_replayed_letters_come_in_their_order_behind_what_was_sent_meanwhile(
     fault(cloud="genesys", tenantId=tenant.tenant_id, kind="genesys_message", fail_status=400)
     for text in ("first", "second"):
         platform.send(tenant, "customer", CUSTOMER, text)
-    asked = {"headers": {"X-Tenant-ID": tenant.tenant_id}}
+    headers = {"X-Tenant-ID": tenant.tenant_id}
 
     def letters() -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = platform.api.get("/dead-letters", **asked).json()["deadLetters"]
+        found: list[dict[str, Any]] = platform.api.get("/dead-letters", headers=headers).json()["deadLetters"]
         return found if len(found) == 2 else []
 
     (newer, older) = until(letters, 15, "both dead letters")
@@ -72,13 +72,13 @@ def test_replayed_letters_come_in_their_order_behind_what_was_sent_meanwhile(
     fault(clear=True)
     platform.send(tenant, "customer", CUSTOMER, "meanwhile")
     platform.arrived(tenant, "genesys_message", 1)
-    planned = platform.api.post("/dead-letters/replay", json={"reason": "rejected", "dryRun": True}, **asked).json()
+    planned = platform.api.post("/dead-letters/replay", json={"reason": "rejected", "dryRun": True}, headers=headers).json()
     assert planned == {"replayed": 2, "dryRun": True, "ids": [older["id"], newer["id"]]}
-    done = platform.api.post("/dead-letters/replay", json={"reason": "rejected"}, **asked).json()
+    done = platform.api.post("/dead-letters/replay", json={"reason": "rejected"}, headers=headers).json()
     assert (done["replayed"], done["dryRun"]) == (2, False)
     texts = [event["text"] for event in platform.arrived(tenant, "genesys_message", 3)]
     assert texts == ["meanwhile", "first", "second"]
-    assert platform.api.get("/dead-letters", **asked).json()["deadLetters"] == []
+    assert platform.api.get("/dead-letters", headers=headers).json()["deadLetters"] == []
 
 
 @pytest.mark.parametrize("harm", ["purged", "deleted", "redeclared"])

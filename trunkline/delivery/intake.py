@@ -16,10 +16,9 @@ import orjson
 from trunkline.arrival import Arrival, Stray
 from trunkline.delivery.meta_webhook import Element, read_elements
 from trunkline.delivery.people import People
-from trunkline.delivery.storing import Lanes
+from trunkline.delivery.recording import ArrivalLog, Recording
 from trunkline.envelope import Direction, Envelope, message_id_for
 from trunkline.errors import StoreUnavailable
-from trunkline.grouping import Grouped
 from trunkline.people import Move
 from trunkline.protocol.identity import addresses, alias_change, recipient_identity, sender_identity
 from trunkline.protocol.media import customer_file
@@ -31,10 +30,6 @@ from trunkline.tenancy.record import TenantRecord
 log = logging.getLogger(__name__)
 
 LONGEST_ID = 255
-RECORDED_AT_ONCE = 500
-# Nobody awaits the record, and a claim that comes first writes the same rows: one transaction for many costs less, and
-# is not in the way of claims.
-RECORD_AFTER_S = 0.1
 # Postgres tells times apart by microseconds.
 CLOCK_STEP_S = 2e-6
 # Statuses that tell something about an agent's message; others are counted and dropped.
@@ -50,11 +45,15 @@ UNVERIFIED_COUNT_EVERY_S = 5.0
 Named = tuple[str | None, str | None]
 
 
-class Arrivals(Protocol):
-    """The record of what came in."""
+class Lanes(Protocol):
+    """Where envelopes are stored."""
 
-    async def record(self, arrivals: Sequence[Arrival]) -> None:
-        """Record accepted envelopes; raises StoreUnavailable."""
+    async def publish(self, envelope: Envelope) -> bool:
+        """Whether the envelope went into its lane's queue; it is stored in any case. Raises StoreUnavailable."""
+
+
+class Arrivals(ArrivalLog, Protocol):
+    """The record of what came in."""
 
     async def bury(self, strays: Sequence[Stray]) -> None:
         """Keep strays as dead letters; raises StoreUnavailable."""
@@ -80,7 +79,7 @@ class Intake:
         self._people = people
         self._now = clock
         self._last_at = 0.0
-        self._record: Grouped[Arrival, None] = Grouped(self._record_group, RECORDED_AT_ONCE, RECORD_AFTER_S)
+        self._recording = Recording(arrivals)
         self._unverified = (0, 0)
         self._unverified_counted_at = 0.0
 
@@ -133,8 +132,12 @@ class Intake:
         await self._arrivals.bury([Stray(message_id, Direction.OUTBOUND, "unrouted", words, kept)])
 
     async def idle(self) -> None:
-        """Return when everything accepted so far is recorded."""
-        await self._record.idle()
+        """Return when what was accepted so far is recorded, if it can be."""
+        await self._recording.idle()
+
+    async def caught_up(self) -> None:
+        """Return once all that is in queues is recorded; raises StoreUnavailable when it cannot be."""
+        await self._recording.caught_up()
 
     def _clock(self) -> float:
         """The time, later than any that was told before: it orders what is spooled."""
@@ -183,18 +186,8 @@ class Intake:
     async def _publish_in_order(self, arrivals: Sequence[Arrival]) -> None:
         """The first that cannot be stored stops the rest of its conversation, so that none overtakes it."""
         for arrival in arrivals:
-            await self._lanes.publish(arrival.envelope)
-            self._record.submit(arrival)
-
-    async def _record_group(self, arrivals: Sequence[Arrival]) -> Sequence[None]:
-        """Best effort: the claim writes the same rows, so a failure costs only visibility until then."""
-        try:
-            await self._arrivals.record(arrivals)
-        except Exception as error:
-            # Other errors of Postgres quote the row, and so the message.
-            words = str(error) if isinstance(error, StoreUnavailable) else type(error).__name__
-            log.warning("arrivals.unrecorded", extra={"count": len(arrivals), "error": words})
-        return [None] * len(arrivals)
+            queued = await self._lanes.publish(arrival.envelope)
+            self._recording.submit(arrival, queued=queued)
 
 
 def _named(element: Element) -> Named:

@@ -29,7 +29,7 @@ class ParkedStatuses(Protocol):
 class Parking:
     """Puts parked statuses back into their lanes. Twice does no harm: a receipt is sent once."""
 
-    def __init__(self, statuses: ParkedStatuses, publish: Callable[[Envelope], Awaitable[None]]) -> None:
+    def __init__(self, statuses: ParkedStatuses, publish: Callable[[Envelope], Awaitable[object]]) -> None:
         self._statuses = statuses
         self._publish = publish
 

@@ -39,8 +39,9 @@ class _Collected:
         self.strays: list[Stray] = []
         self.arrivals: dict[str, Arrival] = {}
 
-    async def publish(self, envelope: Envelope) -> None:
+    async def publish(self, envelope: Envelope) -> bool:
         self.envelopes.append(envelope)
+        return False
 
     async def record(self, arrivals: Sequence[Arrival]) -> None:
         self.arrivals.update({arrival.envelope.message_id: arrival for arrival in arrivals})

@@ -90,7 +90,7 @@ class Sender:
         self,
         tenants: Tenants,
         ledger: Attempts,
-        report_failure: Callable[[Envelope], Awaitable[None]],
+        report_failure: Callable[[Envelope], Awaitable[object]],
         policy: RetryPolicy,
     ) -> None:
         self._tenants = tenants

@@ -28,7 +28,10 @@ class Lanes(Protocol):
 
 
 class Storing:
-    """Publishes, or spools: `spool` appends envelopes in their order and raises StoreUnavailable."""
+    """Publishes, or spools: `spool` appends envelopes in their order and raises StoreUnavailable.
+
+    `before_spooling` is awaited before that, for it must know what lies in the queues.
+    """
 
     def __init__(
         self,
@@ -41,21 +44,31 @@ class Storing:
         self._append_all = spool
         self._clock = clock
         self._left_alone_until = 0.0
+        self.before_spooling: Callable[[], Awaitable[None]] = _nothing
 
-    async def publish(self, envelope: Envelope) -> None:
-        """Return once the envelope is stored somewhere; raises StoreUnavailable when nothing takes it."""
+    async def publish(self, envelope: Envelope) -> bool:
+        """Store the envelope, in its queue or else in the spool; whether in its queue.
+
+        Raises StoreUnavailable when nothing takes it.
+        """
         began = self._clock()
         if began >= self._left_alone_until:
             try:
                 await self._lanes.publish(envelope)
-                return
+                return True
             except StoreUnavailable as error:
                 log.info("lane.unpublished", extra={"tenant": envelope.tenant_id, "error": str(error)})
                 if self._clock() - began >= SLOW_S:
                     self._left_alone_until = self._clock() + LEFT_ALONE_FOR_S
         if not is_sign_of_life(envelope):  # that somebody types is of no use later
             await self._spool(envelope)
+        return False
 
     async def _append(self, envelopes: Sequence[Envelope]) -> Sequence[None]:
+        await self.before_spooling()
         await self._append_all(envelopes)
         return [None] * len(envelopes)
+
+
+async def _nothing() -> None:
+    return

@@ -64,7 +64,7 @@ class Transformer:
         tenants: Tenants,
         ledger: sender.Attempts,
         routes: dict[Direction, Route],
-        report_failure: Callable[[Envelope], Awaitable[None]],
+        report_failure: Callable[[Envelope], Awaitable[object]],
         take_overs: TakeOvers,
         *,
         owner: str,

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from tests.fakes import Clock, MemoryAliases, MemoryArrivals, MemoryLanes, MemoryTenants
 from tests.trunkline.protocol.payloads import any_json, load, mutations
 from tests.trunkline.records import tenant_record
-from trunkline.delivery import intake as intake_module
+from trunkline.delivery import recording as recording_module
 from trunkline.delivery.intake import (
     LONGEST_ID,
     UNVERIFIED_BYTES_LIMIT,
@@ -75,7 +75,7 @@ class World:
 def recorded_at_once() -> Iterator[None]:
     """Records wait for company; these tests do not."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(intake_module, "RECORD_AFTER_S", 0.0)
+        patched.setattr(recording_module, "RECORD_AFTER_S", 0.0)
         yield
 
 

@@ -47,8 +47,20 @@ def stores() -> Stores:
 
 
 async def test_what_the_broker_takes_is_not_spooled(stores: Stores) -> None:
-    await stores.storing.publish(envelope(1))
+    assert await stores.storing.publish(envelope(1))
     assert (stores.published, stores.spooled) == (["wamid.1"], [])
+
+
+async def test_nothing_is_spooled_before_it_is_known_what_lies_in_the_queues(stores: Stores) -> None:
+    stores.broker_fails_after_s = 0.0
+
+    async def unknown() -> None:
+        raise StoreUnavailable("Postgres cannot be reached")
+
+    stores.storing.before_spooling = unknown
+    with pytest.raises(StoreUnavailable):
+        await stores.storing.publish(envelope(1))
+    assert stores.spooled == []
 
 
 async def test_what_the_broker_does_not_take_is_spooled_many_at_once(stores: Stores) -> None:

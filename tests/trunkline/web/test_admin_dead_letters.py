@@ -33,7 +33,7 @@ pytestmark = pytest.mark.services
 class NoLanes:
     """Nothing is routed while a webhook belongs to nobody."""
 
-    async def publish(self, envelope: Envelope) -> None:
+    async def publish(self, envelope: Envelope) -> bool:
         raise AssertionError(envelope)
 
 

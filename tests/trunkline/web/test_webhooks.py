@@ -13,7 +13,7 @@ import pytest
 from tests.fakes import Clock, MemoryAliases, MemoryArrivals, MemoryLanes, MemoryTenants
 from tests.trunkline.protocol.payloads import load
 from tests.trunkline.records import WEBHOOK_SECRET, tenant_record
-from trunkline.delivery import intake as intake_module
+from trunkline.delivery import recording as recording_module
 from trunkline.delivery.intake import Intake
 from trunkline.delivery.people import People
 from trunkline.protocol.signatures import sign_genesys, sign_meta
@@ -80,7 +80,7 @@ def _signed(signature: str | None) -> dict[str, str]:
 def recorded_at_once() -> Iterator[None]:
     """Records wait for company; these tests do not."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(intake_module, "RECORD_AFTER_S", 0.0)
+        patched.setattr(recording_module, "RECORD_AFTER_S", 0.0)
         yield
 
 
