@@ -10,6 +10,7 @@ from ray import serve
 from actors import directory, processes
 from actors.admin import ActorsForAdmin
 from actors.edge import Edge
+from actors.watch import CROWDED
 from config.admin_wiring import AdminParts
 from config.settings import Settings
 from config.wiring import WebhookParts
@@ -46,7 +47,8 @@ class SupervisedWebhooks(WebhookParts):
         while True:
             wait_s = LOOK_AGAIN_S
             try:
-                process = await processes.owner_of(directory.SUPERVISOR, SILENT_AFTER_S)
+                patience_s = SILENT_AFTER_S * max(1.0, processes.crowd() / CROWDED)
+                process = await processes.owner_of(directory.SUPERVISOR, patience_s)
                 silences = 0
                 await directory.answer(directory.supervisor().ensure_running.remote(), directory.SUPERVISOR)
                 wait_s = LOOK_EVERY_S

@@ -67,6 +67,8 @@ class Members:
         self._new: dict[str, float] = {}
         self._leaving: set[str] = set()
         self._repairing: set[str] = set()
+        # Lanes that are being let go, and whether they have been woken since.
+        self._letting_go: dict[str, bool] = {}
 
     # --- what is known ---
 
@@ -119,8 +121,11 @@ class Members:
     # --- lanes ---
 
     def wake(self, queue: str) -> None:
-        """The lane has something, or may have: the next decision gives it a reader."""
-        self._assignments.wake(queue, pool_of(lane_of(queue)))
+        """The lane has something, or may have: the next decision gives it a reader, if it has none."""
+        if queue in self._letting_go:
+            self._letting_go[queue] = True
+        elif not self.is_read(queue):
+            self._assignments.wake(queue, pool_of(lane_of(queue)))
 
     def assign(self) -> None:
         """Give every lane that has something and no reader one."""
@@ -141,7 +146,8 @@ class Members:
         quiet_s = {queue: 0.0 if queue in keep_reading else lane.quiet_s for queue, lane in report.lanes.items()}
         now = time.monotonic()
         for decision in self._assignments.reported(name, report.incarnation, quiet_s, answer.asked_at, now):
-            self._start(self._let_go(name, decision.lane))
+            if decision.lane not in self._letting_go:
+                self._start(self._let_go(name, decision.lane))
         patience_s = STUCK_WITH_FILES_AFTER_S if report.files_under_way else STUCK_AFTER_S
         stuck = [queue for queue, lane in report.lanes.items() if lane.is_stuck(patience_s)]
         if stuck and name not in self._repairing:
@@ -253,10 +259,16 @@ class Members:
             self._assignments.confirmed(decision.lane, decision.member, time.monotonic())
 
     async def _let_go(self, name: str, queue: str) -> None:
-        empty = await self._ask(name, "let_go", ASK_TIMEOUT_S, queue)
-        self._assignments.let_go(queue, name)
-        if empty is not True:
+        """Have a lane let go; one that was not empty, or of which nobody knows, is what the next report says."""
+        self._letting_go[queue] = False
+        try:
+            if await self._ask(name, "let_go", ASK_TIMEOUT_S, queue) is True:
+                self._assignments.let_go(queue, name)
+        finally:
+            woken = self._letting_go.pop(queue)
+        if woken:
             self.wake(queue)
+            self.assign()
 
     async def _hand_over(self, change: GiveUp) -> None:
         self._assignments.begin(change)

@@ -62,6 +62,11 @@ def lives(process: str | None) -> bool | None:
     return not owner_is_dead(process)
 
 
+def crowd() -> float:
+    """How many processes want each core of this machine, averaged over the last minute."""
+    return os.getloadavg()[0] / (os.cpu_count() or 1)
+
+
 def keep(key: str, value: bytes) -> None:
     """Keep a value for as long as this Ray lives, whichever process ends."""
     internal_kv._internal_kv_put(_key(key), value, True)

@@ -28,7 +28,7 @@ LOOK_AROUND_EVERY_S = 5.0
 SWEEP_EVERY_S = 60.0
 HOUSEKEEPING_AFTER_S = 60.0
 HOUSEKEEPING_EVERY_S = 3600.0
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 50.0
 DRAIN_TIMEOUT_S = 12.0
 
 
@@ -185,8 +185,7 @@ class SupervisorActor:
         """Wake lanes with something in the spool: nobody else may, while the broker is away."""
         self._spooled = frozenset(Lane(*each).queue for each in await parts.spool.lanes())
         for queue in self._spooled:
-            if not self._members.is_read(queue):
-                self._members.wake(queue)
+            self._members.wake(queue)
         self._members.assign()
 
     async def _sweep(self, parts: SupervisorParts) -> None:
@@ -224,9 +223,8 @@ class SupervisorActor:
             lane_of(queue)
         except ValueError:
             return
-        if not self._members.is_read(queue):
-            self._members.wake(queue)
-            self._members.assign()
+        self._members.wake(queue)
+        self._members.assign()
 
     async def _keep_house(self, parts: SupervisorParts) -> None:
         await asyncio.sleep(HOUSEKEEPING_AFTER_S)

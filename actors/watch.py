@@ -20,6 +20,9 @@ ANSWERS_WITHIN_S = 1.0
 # Calls to a process that has ended fail sooner, those to one that hangs or is cut off later.
 GIVEN_UP_AFTER_S = 3.0
 
+# With more processes for each core than this, silence is no sign yet.
+CROWDED = 2.0
+
 Question = Callable[[], Awaitable[Any]]
 
 
@@ -102,7 +105,7 @@ class Watch:
         return lives if lives is not None else time.monotonic() - asked_at > GIVEN_UP_AFTER_S
 
     def _end_silent(self) -> None:
-        for name in self._vigil.silent(time.monotonic()):
+        for name in self._vigil.silent(time.monotonic(), processes.crowd() / CROWDED):
             log.warning("actor.hangs", extra={"actor": name, "done": "ended, to start anew"})
             processes.end(name, self._owners.get(name))
             self._vigil.unreachable(name)

@@ -53,8 +53,12 @@ class Settings(BaseModel):
     )
 
     trunkline_home: Path = Field(ROOT / ".trunkline", description="keys, logs and the private stores' data")
-    trunkline_inbound_transformers: int = Field(1, ge=1, le=64, description="size of the pool that serves Genesys")
-    trunkline_outbound_transformers: int = Field(1, ge=1, le=64, description="size of the pool that serves WhatsApp")
+    trunkline_inbound_transformers: int = Field(
+        1, ge=1, le=64, description="size of the pool that serves Genesys, unless it was set by hand"
+    )
+    trunkline_outbound_transformers: int = Field(
+        1, ge=1, le=64, description="size of the pool that serves WhatsApp, unless it was set by hand"
+    )
     trunkline_cells: int = Field(1, ge=1, le=64, description="actors that share the tenants between them")
     trunkline_intake_replicas: int = Field(1, ge=1, le=64, description="Serve replicas that take webhooks")
     trunkline_prefetch: int = Field(200, ge=1, le=2000, description="deliveries a lane holds unacknowledged")

@@ -1,4 +1,4 @@
-"""Pools that are resized and a platform that is restarted part by part under load: nothing is lost, doubled or moved."""
+"""Pools that are resized, and a platform that is restarted part by part, under load: nothing lost, doubled or moved."""
 
 from __future__ import annotations
 
@@ -121,6 +121,23 @@ async def test_a_size_outlives_the_supervisor(platform: Platform) -> None:
     assert pool(platform, "outbound") == {"size": 2, "running": 2, "min": 2, "max": 3, "changing": False}
     scale(platform, "outbound", size=1)
     await becomes(lambda: not pool(platform, "outbound")["changing"], CHANGED_WITHIN_S, "one again")
+
+
+async def test_a_pool_with_bounds_grows_while_messages_grow_old(
+    platform: Platform, fault: Fault, tenant: TenantUnderTest
+) -> None:
+    fault(cloud="genesys", tenantId=tenant.tenant_id, latency_ms=2000)
+    secret = platform.default_app.app_secret
+    load = Load(platform.url, tenant, "inbound", secret, customers=200, each=1)  # 20 at a time: the last after 20 s
+    since = platform.last_seq()
+    assert scale(platform, "inbound", min=1, max=2)["size"] == 1
+    await load.post()
+    await becomes(lambda: pool(platform, "inbound")["size"] == 2, CHANGED_WITHIN_S, "a second one")
+    await all_arrived(platform, load, since, within_s=60.0)
+    scale(platform, "inbound", size=1)
+    await becomes(lambda: not pool(platform, "inbound")["changing"], CHANGED_WITHIN_S, "one again")
+    verdict = load.judge(platform.records(load.kind, since))
+    assert (verdict.lost, verdict.doubled, verdict.reordered) == ([], [], [])
 
 
 async def test_everything_is_restarted_under_load(

@@ -284,7 +284,7 @@ def test_a_restart_is_followed_to_its_end(run: Run, served: Served, monkeypatch:
     ]
     failed = run("restart")
     assert (failed.code, failed.out) == (1, "")
-    assert failed.err.splitlines()[-1] == f"error: {words}"
+    assert failed.err.splitlines()[-1] == "error: cell:1: it did not come back"
 
 
 def test_a_restart_outlasts_that_who_answers_is_restarted_too(

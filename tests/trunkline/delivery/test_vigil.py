@@ -39,6 +39,13 @@ def test_silence_is_noticed_after_its_time(vigil: Vigil) -> None:
     assert vigil.silent(LATER) == ["hangs"]
 
 
+def test_a_question_that_was_lost_and_asked_again_makes_the_silence_no_younger(vigil: Vigil) -> None:
+    rounds(vigil, NOW + 5)
+    vigil.asked("hangs", NOW + 5)
+    rounds(vigil, LATER)
+    assert vigil.silent(LATER) == ["hangs"]
+
+
 def test_one_that_is_being_started_has_more_time(vigil: Vigil) -> None:
     vigil.unreachable("hangs")
     vigil.asked("hangs", NOW)
@@ -65,6 +72,14 @@ def test_our_own_pause_is_nobodys_silence(vigil: Vigil) -> None:
 def test_while_nobody_answers_it_may_be_us_who_are_cut_off(vigil: Vigil) -> None:
     assert vigil.silent(LATER) == []
     assert set(vigil.silent(NOW + STARTS_WITHIN_S + 1)) == {"hangs", "well"}
+
+
+def test_on_a_crowded_machine_everybody_takes_longer(vigil: Vigil) -> None:
+    rounds(vigil, LATER)
+    assert vigil.silent(LATER, crowd=2.0) == []
+    assert vigil.silent(LATER, crowd=0.1) == ["hangs"]
+    rounds(vigil, NOW + 2 * SILENT_AFTER_S + 0.1)
+    assert vigil.silent(NOW + 2 * SILENT_AFTER_S + 0.1, crowd=2.0) == ["hangs"]
 
 
 def test_one_that_is_no_more_is_not_missed(vigil: Vigil) -> None:
