@@ -17,7 +17,8 @@ class Row:
     """A scenario's result. `doubled` messages were sent twice without an unknown outcome, `unknown` ones with one.
 
     `recovery_s` is the longest time without an arrival after the fault had ended, `calls` what was asked of the failing
-    side meanwhile. `wrong` says in words what should not be; `skipped` why it was not run.
+    side meanwhile. `wrong` says in words what should not be, `evidence` has traces of such messages; `skipped` says why
+    it was not run.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Row:
     notes: tuple[str, ...] = ()
     wrong: tuple[str, ...] = ()
     skipped: str = ""
+    evidence: tuple[dict[str, Any], ...] = ()
 
     @property
     def verdict(self) -> str:

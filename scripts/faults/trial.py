@@ -26,6 +26,7 @@ IN_FLIGHT = 20
 SETTLED_WITHIN_S = 90.0
 SETTLING_S = 0.5
 SHOWN = 3
+AROUND = 3
 
 
 class Skipped(Exception):
@@ -69,6 +70,7 @@ class Trial:
         self.dead_are_fine = False
         self.notes: list[str] = []
         self._wrong: list[str] = []
+        self._evidence: list[dict[str, Any]] = []
         self._watched: list[Watched] = []
         self._tenants: list[TenantUnderTest] = []
         self._since = self.platform.last_seq()
@@ -206,6 +208,7 @@ class Trial:
             took_s=round(time.monotonic() - self._began, 1),
             notes=tuple(self.notes),
             wrong=tuple(self._wrong),
+            evidence=tuple(self._evidence),
         )
 
     def failed(self, error: BaseException) -> Row:
@@ -253,6 +256,7 @@ class Trial:
         way = watched.load.direction
         for name in ("lost", "doubled", "reordered"):
             if texts := getattr(found, name):
+                self._testify(watched.load, texts)
                 self._wrong.append(f"{len(texts)} {way} {name}, such as {', '.join(texts[:SHOWN])}")
         if len(found.unknown) > watched.may_repeat:
             some = ", ".join(found.unknown[:SHOWN])
@@ -262,6 +266,21 @@ class Trial:
             )
         if found.dead and not self.dead_are_fine:
             self._wrong.append(f"{found.dead} {way} given up")
+
+    def _testify(self, load: Load, texts: Sequence[str]) -> None:
+        """Keep the traces of some messages, with those around them in their conversations."""
+        arrivals = load.arrivals(self.records(load))
+        for text in texts[:SHOWN]:
+            run_id, customer, number = text.split(" ")
+            for near in range(max(0, int(number) - AROUND), int(number) + AROUND + 1):
+                each = f"{run_id} {customer} {near}"
+                if each not in load.sent:
+                    continue
+                with contextlib.suppress(AssertionError):
+                    trace = self.platform.trace(load.tenant, load.id_of(each))
+                    at_ns = [record["mono_ns"] for record in arrivals if record["text"] == each]
+                    taken_ns = load.taken.get(each)
+                    self._evidence.append({"text": each, "takenNs": taken_ns, "arrivedNs": at_ns, "trace": trace})
 
     def _judge_recovery(self) -> None:
         """In full only: in the tests other work may take the machine's cores."""

@@ -72,7 +72,8 @@ def test_replayed_letters_come_in_their_order_behind_what_was_sent_meanwhile(
     fault(clear=True)
     platform.send(tenant, "customer", CUSTOMER, "meanwhile")
     platform.arrived(tenant, "genesys_message", 1)
-    planned = platform.api.post("/dead-letters/replay", json={"reason": "rejected", "dryRun": True}, headers=headers).json()
+    order = {"reason": "rejected", "dryRun": True}
+    planned = platform.api.post("/dead-letters/replay", json=order, headers=headers).json()
     assert planned == {"replayed": 2, "dryRun": True, "ids": [older["id"], newer["id"]]}
     done = platform.api.post("/dead-letters/replay", json={"reason": "rejected"}, headers=headers).json()
     assert (done["replayed"], done["dryRun"]) == (2, False)

@@ -203,6 +203,8 @@ async def small_disk(trial: Trial) -> AsyncIterator[None]:
             shutil.chown(folder, account.uid, account.gid)
         await asyncio.to_thread(trial.stores.execute, f"CREATE TABLESPACE small LOCATION '{folder}'")
         try:
+            # What earlier scenarios have left there would fill it.
+            await asyncio.to_thread(trial.stores.execute, "VACUUM FULL intake_spool")
             await asyncio.to_thread(move_spool, trial, "small")
             yield
             await trial.settle()  # empty before it goes
@@ -217,7 +219,6 @@ def move_spool(trial: Trial, place: str) -> None:
     """The spool's table and its indexes to another disk."""
     indexes = [row["indexname"] for row in trial.stores.rows(SPOOL_INDEXES)]
     trial.stores.execute(
-        "VACUUM FULL intake_spool",  # what earlier scenarios have left there would fill the disk
         f"ALTER TABLE intake_spool SET TABLESPACE {place}",
         *(f"ALTER INDEX {name} SET TABLESPACE {place}" for name in indexes),
     )
