@@ -197,7 +197,7 @@ class ConversationQueue:
                 self._drop_spooled()
                 self.may_be_spooled = True
                 self._put_first(await self._parts.spool.due(self._name))
-            elif not entry.alone and not self._held() and await self._parts.spool.queue_is_empty():
+            elif not entry.alone and await self._nothing_comes():
                 entry.alone = True
             else:
                 self._drop_spooled()  # it is offered again within a second
@@ -205,6 +205,14 @@ class ConversationQueue:
         except Unavailable as error:
             log.info("lane.spool_waits", extra={"error": str(error)})
             await self._rest()
+
+    async def _nothing_comes(self) -> bool:
+        """Whether the queue has nothing of this conversation. What it has just given out may still be on its way."""
+        for _ in range(2):
+            if self._held() or not await self._parts.spool.queue_is_empty():
+                return False
+            await self._rest()
+        return not self._held() and not self._parts.interrupted.is_set()
 
     async def _park(self, wait_s: float) -> None:
         """Let go of everything here for `wait_s`."""

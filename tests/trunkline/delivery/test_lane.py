@@ -597,6 +597,31 @@ async def test_a_queue_that_was_purged_holds_up_nothing_in_the_spool(world: Worl
     await world.stop()
 
 
+async def test_what_an_emptied_queue_has_just_given_out_is_waited_for(world: World) -> None:
+    world.spool.rows = said("a", 2)
+    world.unfinished_elsewhere = {"a2"}
+    world.start()
+    await until(lambda: world.queue.is_read, "the reader")
+    asked = 0
+
+    async def queue_is_empty() -> bool:
+        nonlocal asked
+        asked += 1
+        if asked == 2:  # it was under way when the queue was looked into
+            world.queue.put(*said("a", 1))
+            world.unfinished_elsewhere.clear()
+        return True
+
+    world.spool.queue_is_empty = queue_is_empty  # type: ignore[method-assign]
+    world.runner.offer("a")
+    await until(lambda: world.queue.acked == ["a1"], "the older one")
+    world.runner.offer("a")
+    await until(lambda: not world.spool.rows, "the spooled one")
+    assert world.begun == ["a1", "a2"]
+    assert world.turns["a2"] == (True, False, False)
+    await world.stop()
+
+
 async def test_a_row_that_cannot_be_taken_out_is_tried_again(world: World) -> None:
     world.spool.rows = said("a", 1)
     world.open = False
