@@ -106,7 +106,7 @@ class Load:
 
     def first_webhooks(self) -> list[Signed]:
         """Each customer's first webhook, for somebody else to post, who must see them taken."""
-        texts = [f"{self._run_id} {customer} 0" for customer in range(self._customers)]
+        texts = [self.text_of((customer, 0)) for customer in range(self._customers)]
         self.sent.update(texts)
         self.taken.update(dict.fromkeys(texts, time.monotonic_ns()))
         return [self._webhook([((customer, 0), text)]) for customer, text in enumerate(texts)]
@@ -135,6 +135,11 @@ class Load:
             if from_ns < record["mono_ns"] < to_ns and _identity(int(record["text"].split(" ")[1])) not in without
         ]
         return max(later - earlier for earlier, later in itertools.pairwise([from_ns, *moments, to_ns])) / 1e9
+
+    def text_of(self, message: Key) -> str:
+        """The text of a message, by which it is recognised."""
+        customer, number = message
+        return f"{self._run_id} {customer} {number}"
 
     def id_of(self, text: str) -> str:
         """The cloud's id of the message with this text."""
@@ -165,7 +170,7 @@ class Load:
             await asyncio.sleep(wait_s)
 
     async def _post_until_taken(self, session: aiohttp.ClientSession, messages: Sequence[Key]) -> None:
-        texts = [f"{self._run_id} {customer} {number}" for customer, number in messages]
+        texts = [self.text_of(message) for message in messages]
         self.sent.update(texts)
         path, body, signature = self._webhook(zip(messages, texts, strict=True))
         headers = {"Content-Type": "application/json", "X-Hub-Signature-256": signature}

@@ -171,7 +171,9 @@ class LaneRunner:
         except ValueError:
             self._start(self._keep_unreadable(delivery))
             return
-        queue = self._conversations.get(envelope.conversation) or self._open(envelope.conversation)
+        queue = self._conversations.get(envelope.conversation)
+        if queue is None:  # one that is empty, still asking the spool, is the conversation's queue all the same
+            queue = self._open(envelope.conversation)
         queue.add(envelope, delivery)
 
     def _open(self, conversation: str) -> ConversationQueue:
