@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -15,6 +16,9 @@ from trunkline.grouping import Grouped
 log = logging.getLogger(__name__)
 
 GROUP_LIMIT = 500
+# Genesys waits 10 s for an answer: one publish, and two groups of the spool one after the other, must fit into that.
+PUBLISH_WITHIN_S = 2.5
+SPOOL_WITHIN_S = 2.5
 # A broker that lets publishers wait is left alone for a while: senders of webhooks wait only so long.
 SLOW_S = 1.0
 LEFT_ALONE_FOR_S = 5.0
@@ -54,10 +58,12 @@ class Storing:
         began = self._clock()
         if began >= self._left_alone_until:
             try:
-                await self._lanes.publish(envelope)
+                async with asyncio.timeout(PUBLISH_WITHIN_S):
+                    await self._lanes.publish(envelope)
                 return True
-            except StoreUnavailable as error:
-                log.info("lane.unpublished", extra={"tenant": envelope.tenant_id, "error": str(error)})
+            except (StoreUnavailable, TimeoutError) as error:
+                words = str(error) or "RabbitMQ does not answer"
+                log.info("lane.unpublished", extra={"tenant": envelope.tenant_id, "error": words})
                 if self._clock() - began >= SLOW_S:
                     self._left_alone_until = self._clock() + LEFT_ALONE_FOR_S
         if not is_sign_of_life(envelope):  # that somebody types is of no use later
@@ -65,8 +71,12 @@ class Storing:
         return False
 
     async def _append(self, envelopes: Sequence[Envelope]) -> Sequence[None]:
-        await self.before_spooling()
-        await self._append_all(envelopes)
+        try:
+            async with asyncio.timeout(SPOOL_WITHIN_S):
+                await self.before_spooling()
+                await self._append_all(envelopes)
+        except TimeoutError:
+            raise StoreUnavailable("Postgres does not answer in time") from None
         return [None] * len(envelopes)
 
 

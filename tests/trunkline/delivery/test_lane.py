@@ -567,30 +567,6 @@ async def test_what_is_older_in_the_spool_goes_before_what_comes_from_the_queue(
     await world.stop()
 
 
-async def test_a_conversation_has_one_turn_while_its_spool_is_looked_into(world: World) -> None:
-    looking = asyncio.Event()
-
-    async def due(conversation: str) -> Sequence[Envelope]:
-        await looking.wait()
-        return list(world.spool.rows)
-
-    world.open = False
-    world.spool.rows = said("a", 1)
-    world.spool.due = due  # type: ignore[method-assign]
-    world.start()
-    await until(lambda: world.queue.is_read, "the reader")
-    world.runner.offer("a")
-    for _ in range(5):
-        await asyncio.sleep(0)
-    world.queue.put(*said("a", 2, 3))
-    looking.set()
-    await until(lambda: world.begun == ["a1"], "the first")
-    world.let("a1", "a2", "a3")
-    await until(lambda: world.queue.acked == ["a2", "a3"], "all")
-    assert world.begun == ["a1", "a2", "a3"]
-    await world.stop()
-
-
 async def test_what_is_spooled_waits_for_what_the_queue_still_holds(world: World) -> None:
     world.spool.rows = said("a", 2)
     world.unfinished_elsewhere = {"a2"}

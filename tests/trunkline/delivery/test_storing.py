@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 import pytest
 
 from tests.fakes import Clock, envelope
+from trunkline.delivery import storing as storing_module
 from trunkline.delivery.storing import LEFT_ALONE_FOR_S, SLOW_S, Storing
 from trunkline.envelope import Direction, Envelope
 from trunkline.errors import StoreUnavailable
@@ -24,11 +25,12 @@ class Stores:
         self.tries = 0
         self.broker_fails_after_s: float | None = None
         self.spool_away = False
+        self.before_publish: Callable[[], Awaitable[None]] = lambda: asyncio.sleep(0)
         self.storing = Storing(self, self.append, self.clock)
 
     async def publish(self, message: Envelope) -> None:
         self.tries += 1
-        await asyncio.sleep(0)
+        await self.before_publish()
         if self.broker_fails_after_s is not None:
             self.clock.advance(self.broker_fails_after_s)
             raise StoreUnavailable("RabbitMQ: connect ECONNREFUSED 127.0.0.1:5672")
@@ -74,6 +76,27 @@ async def test_without_both_it_is_an_error(stores: Stores) -> None:
     stores.broker_fails_after_s, stores.spool_away = 0.0, True
     with pytest.raises(StoreUnavailable, match="Postgres"):
         await stores.storing.publish(envelope(1))
+
+
+@pytest.mark.parametrize("hung", ["publish", "append"])
+async def test_a_store_that_does_not_answer_is_as_good_as_away(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch, hung: str
+) -> None:
+    monkeypatch.setattr(storing_module, "PUBLISH_WITHIN_S", 0.01)
+    monkeypatch.setattr(storing_module, "SPOOL_WITHIN_S", 0.01)
+
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    if hung == "publish":
+        stores.before_publish = hang
+        assert not await stores.storing.publish(envelope(1))
+        assert stores.spooled == [["wamid.1"]]
+    else:
+        stores.broker_fails_after_s = 0.0
+        stores.storing.before_spooling = hang
+        with pytest.raises(StoreUnavailable, match="in time"):
+            await stores.storing.publish(envelope(1))
 
 
 async def test_a_broker_that_refuses_is_tried_each_time(stores: Stores) -> None:
