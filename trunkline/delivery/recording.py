@@ -93,7 +93,7 @@ class Recording:
                 group = [self._unrecorded.popleft() for _ in range(min(RECORDED_AT_ONCE, len(self._unrecorded)))]
                 try:
                     await self._arrivals.record(group)
-                except StoreUnavailable:
+                except (StoreUnavailable, asyncio.CancelledError):  # whoever waits for this waits only so long
                     self._unrecorded.extendleft(reversed(group))
                     raise
                 except Exception as error:

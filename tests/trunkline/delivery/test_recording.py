@@ -19,7 +19,7 @@ class Log:
 
     def __init__(self) -> None:
         self.groups: list[list[str]] = []
-        self.away = False
+        self.away = self.hangs = False
         self.refused = ""
 
     @property
@@ -28,6 +28,8 @@ class Log:
 
     async def record(self, arrivals: Sequence[Arrival]) -> None:
         await asyncio.sleep(0)
+        if self.hangs:
+            await asyncio.Event().wait()
         if self.away:
             raise StoreUnavailable("Postgres cannot be reached")
         names = [each.envelope.external_id for each in arrivals]
@@ -86,6 +88,22 @@ async def test_without_postgres_one_cannot_catch_up_and_forgets_nothing(
     log.away = False
     await recording.caught_up()
     assert log.recorded == ["wamid.0", "wamid.1"]
+
+
+async def test_whoever_gives_up_waiting_leaves_nothing_unrecorded(
+    log: Log, recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording_module, "RECORD_AGAIN_S", 3600)
+    log.away = True
+    recording.submit(arrival(1), queued=True)
+    await recording.idle()
+    log.away, log.hangs = False, True
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await recording.caught_up()
+    log.hangs = False
+    await recording.caught_up()
+    assert log.recorded == ["wamid.1"]
 
 
 async def test_what_is_spooled_itself_is_not_waited_for(log: Log, recording: Recording) -> None:
