@@ -78,11 +78,15 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class LaneParts:
-    """What all conversations of a lane share. `acknowledge` acks a delivery once its outcome is stored."""
+    """What all conversations of a lane share. `acknowledge` acks a delivery once its outcome is stored.
+
+    `finished` is called when a message has come to its end, `stepped` when anything happens.
+    """
 
     deliver: Callable[[Envelope, Turn], Awaitable[Done]]
     give_up: Callable[[Envelope, Rejected], Awaitable[Done]]
     acknowledge: Callable[[Delivery, Done], None]
+    finished: Callable[[], None]
     stepped: Callable[[], None]
     spool: LaneSpool
     interrupted: asyncio.Event
@@ -252,6 +256,7 @@ class ConversationQueue:
 
     async def _finish(self, entry: Entry, done: Done) -> None:
         self._parts.faults.pop(entry.envelope.message_id, None)
+        self._parts.finished()
         if entry.delivery is not None:
             self._entries.popleft()
             self._parts.acknowledge(entry.delivery, done)

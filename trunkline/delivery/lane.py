@@ -64,9 +64,10 @@ class LaneRunner:
         self._interrupted.set()
         self._stopping = False
         self._held: LaneHeld | None = None
+        self._is_probing = False
         self._most_held = max(1, prefetch // MOST_HELD_SHARE)
         self._parts = LaneParts(
-            deliver, give_up, self._ack_when_stored, self._stepped, spool, self._interrupted, Counter()
+            deliver, give_up, self._ack_when_stored, self._finished, self._stepped, spool, self._interrupted, Counter()
         )
         self._subscription: Subscription | None = None
         self.active_at = time.monotonic()
@@ -109,7 +110,7 @@ class LaneRunner:
         """The spool has something of this conversation: take it up, unless that is being done or there is too much."""
         if self._interrupted.is_set() or conversation in self._conversations:
             return
-        if len(self._conversations) >= max(SPOOLED_AT_ONCE, self._prefetch):
+        if len(self._conversations) >= (1 if self._is_probing else max(SPOOLED_AT_ONCE, self._prefetch)):
             return
         self.active_at = time.monotonic()
         self._open(conversation).may_be_spooled = True
@@ -121,6 +122,7 @@ class LaneRunner:
             self._held = LaneHeld(standing.reason, standing.retry_after_s) if isinstance(standing, Held) else None
             if self._held is None and not self._stopping:
                 most = standing.prefetch if isinstance(standing, Ready) else self._prefetch
+                self._is_probing = isinstance(standing, Ready) and standing.is_half_open
                 await self._read(min(most, self._prefetch))
         except Unavailable as error:
             log.info("lane.waits", extra={"error": str(error)})
@@ -199,6 +201,10 @@ class LaneRunner:
 
     def _stepped(self) -> None:
         self.stepped_at = time.monotonic()
+
+    def _finished(self) -> None:
+        if self._is_probing:
+            self._interrupted.set()  # little is read for a probe: ask how far ahead to read now
 
     def _ack_when_stored(self, delivery: Delivery, done: Done) -> None:
         def ack(stored: asyncio.Future[None]) -> None:

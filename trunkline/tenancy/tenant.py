@@ -35,6 +35,8 @@ RECEIPTS_WAIT_S = 10.0
 # How far ahead a lane may be read.
 READ_AHEAD_S = 30.0
 LONGEST_PREFETCH = 2000
+# More than one, so that others can be the probe where the first is a suspect; few, since most go back again.
+PROBE_PREFETCH = 5
 NUMBER_TOO_FAST = "130429"
 
 
@@ -136,9 +138,13 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A lane may be read; at most `prefetch` deliveries can leave within half a minute."""
+    """A lane may be read; at most `prefetch` deliveries can leave within half a minute.
+
+    `is_half_open`: one of them, as a probe.
+    """
 
     prefetch: int
+    is_half_open: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +230,8 @@ class Tenant:
         held = no_token or self._held_by_circuit(cloud)
         if held is not None:
             return held
+        if self._circuits[cloud].state(self._clock()) is CircuitState.HALF_OPEN:
+            return Ready(PROBE_PREFETCH, is_half_open=True)
         within = int(self._pace(cloud).per_second * READ_AHEAD_S)
         return Ready(max(1, min(LONGEST_PREFETCH, within)))
 

@@ -157,7 +157,7 @@ class World:
     def __init__(self) -> None:
         self.queue = Queue()
         self.begun: list[str] = []
-        self.standing: Held | Exception | None = None
+        self.standing: Held | Ready | Exception | None = None
         self.spool = Spool(self.queue)
         self.turns: dict[str, tuple[bool, bool, bool]] = {}
         self.unfinished_elsewhere: set[str] = set()
@@ -513,6 +513,21 @@ async def test_a_lane_is_read_as_far_ahead_as_can_leave_soon(world: World) -> No
     world.start()
     await until(lambda: world.queue.is_read, "the reader")
     assert world.queue.prefetch == PREFETCH
+    await world.stop()
+
+
+async def test_a_lane_reads_little_for_a_probe_and_as_usual_once_it_has_passed(world: World) -> None:
+    world.standing = Ready(2, is_half_open=True)
+    world.open = False
+    world.start()
+    world.queue.put(*said("a", 1, 2), *said("b", 1))
+    await until(lambda: world.begun == ["a1", "b1"], "the probe")
+    assert world.queue.prefetch == 2
+    world.standing = None
+    world.let("a1", "b1", "a2")
+    await until(lambda: len(world.queue.acked) == 3, "all")
+    assert world.queue.prefetch == PREFETCH
+    assert [name for name in world.begun if name.startswith("a")] == ["a1", "a2"]
     await world.stop()
 
 

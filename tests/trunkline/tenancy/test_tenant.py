@@ -15,6 +15,7 @@ from trunkline.errors import CredentialsRefused, StoreUnavailable, Throttled, Un
 from trunkline.tenancy.conversations import Conversations
 from trunkline.tenancy.record import GenesysAccount, Secret, TenantSettings, TenantStatus
 from trunkline.tenancy.tenant import (
+    PROBE_PREFETCH,
     Ask,
     Cloud,
     Credentials,
@@ -422,6 +423,20 @@ async def test_a_cloud_that_fails_is_left_alone_and_its_probe_decides(setting: S
     assert (await setting.passage()).probe
     setting.tenant.accepted(Cloud.GENESYS)
     assert not any(passage.probe for passage in await setting.passages(*[INBOUND] * 5))
+
+
+async def test_a_half_open_circuit_lets_little_be_read(setting: Setting) -> None:
+    setting.tenant.failing(Cloud.WHATSAPP, "503")
+    setting.clock.advance(2.5)
+    assert await setting.tenant.standing(Cloud.WHATSAPP) == Ready(PROBE_PREFETCH, is_half_open=True)
+    setting.tenant.accepted(Cloud.WHATSAPP)
+    assert not (await reading(setting)).is_half_open
+
+
+async def reading(setting: Setting) -> Ready:
+    standing = await setting.tenant.standing(Cloud.WHATSAPP)
+    assert isinstance(standing, Ready)
+    return standing
 
 
 async def test_a_suspect_is_not_the_probe_if_another_waits(setting: Setting) -> None:
