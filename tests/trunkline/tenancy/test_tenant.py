@@ -568,8 +568,9 @@ async def test_a_number_found_too_fast_is_used_at_half_its_rate(setting: Setting
         setting.tenant.throttled(Cloud.WHATSAPP, "130429 Rate limit hit", 2.0, "130429")
     assert setting.tenant.status()["limits"]["whatsappEffectiveMessagesPerSecond"] == 40
     setting.clock.advance(2)
-    assert await setting.tenant.standing(Cloud.WHATSAPP) == Ready(1080)
     assert (await setting.passage(OUTBOUND)).probe
+    setting.tenant.accepted(Cloud.WHATSAPP)
+    assert await setting.tenant.standing(Cloud.WHATSAPP) == Ready(1080)
     setting.tenant.throttled(Cloud.WHATSAPP, "130429 Rate limit hit", 2.0, "130429")
     assert setting.tenant.status()["limits"]["whatsappEffectiveMessagesPerSecond"] == 20
     setting.clock.advance(100)
