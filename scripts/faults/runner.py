@@ -43,8 +43,8 @@ async def carry_out_all(scenarios: Sequence[Scenario], stage: Stage, say: Say) -
         say(row.line())
 
     try:
-        # The long ones first: the others are run meanwhile.
-        for scenario in sorted(scenarios, key=lambda each: not each.beside):
+        # The long ones first: those that disturb nobody are run meanwhile, and the others afterwards.
+        for scenario in sorted(scenarios, key=lambda each: (not each.beside, each.alone)):
             if scenario.beside:
                 beside.append(asyncio.create_task(one(scenario)))
                 continue

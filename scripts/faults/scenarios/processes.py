@@ -45,9 +45,14 @@ def sender(platform: Platform, load: Load) -> int | None:
     return next((pid for pid in pids if pid in platform.workers("TransformerActor")), None)
 
 
-async def killed(trial: Trial, find: Find, way: int = 0, resumes_within_s: float = RESUMES_WITHIN_S) -> None:
-    """Kill -9 the process that `find` finds with the inbound (0) or the outbound (1) load; go on, recover."""
-    loads = trial.both_ways(may_repeat=IN_FLIGHT, latency_ms=150)
+async def killed(
+    trial: Trial, find: Find, way: int = 0, resumes_within_s: float = RESUMES_WITHIN_S, with_node: bool = False
+) -> None:
+    """Kill -9 the process that `find` finds with the inbound (0) or the outbound (1) load; go on, recover.
+
+    `with_node`: all of the node goes with it, its web edge too, so that no status can be taken in time.
+    """
+    loads = trial.both_ways(may_repeat=IN_FLIGHT, no_status_tells=with_node, latency_ms=150)
     trial.resumes_within_s = resumes_within_s
     async with trial.posting(*loads):
         await trial.delivered(loads, SOME)
@@ -147,6 +152,7 @@ def _kill(name: str, what: str, find: Find, **more: float) -> Scenario:
     return Scenario(f"kill-{name}", f"kill -9 of {what}, under load", run, alone=True)
 
 
+NODE = {"resumes_within_s": NODE_RESUMES_WITHIN_S, "with_node": True}
 SCENARIOS = (
     _kill("inbound", "the transformer that sends to Genesys", sender),
     _kill("outbound", "the transformer that sends to WhatsApp", sender, way=1),
@@ -155,8 +161,8 @@ SCENARIOS = (
     _kill("intake", "the replica that takes webhooks", worker("ServeReplica:webhooks:intake")),
     _kill("admin", "the replica of the admin API", worker("ServeReplica:admin")),
     _kill("haproxy", "HAProxy", program("haproxy")),
-    _kill("raylet", "Ray's raylet, and so the node", program("raylet"), resumes_within_s=NODE_RESUMES_WITHIN_S),
-    _kill("gcs", "Ray's GCS, and so the node", program("gcs_server"), resumes_within_s=NODE_RESUMES_WITHIN_S),
+    _kill("raylet", "Ray's raylet, and so the node", program("raylet"), **NODE),
+    _kill("gcs", "Ray's GCS, and so the node", program("gcs_server"), **NODE),
     Scenario("pool-resized", "the inbound pool resized 1 -> 3 -> 1 under load", pool_resized, alone=True),
     Scenario("rolling-restart", "trunkline restart under load", rolling_restart, 330, alone=True),
     Scenario(

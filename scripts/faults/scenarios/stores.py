@@ -110,13 +110,14 @@ async def stores_restarted(trial: Trial) -> None:
 
 async def store_cut(trial: Trial, *, name: Name) -> None:
     """Connections broken: in the middle of a sentence of either side, or after one that was not heard."""
-    loads = trial.both_ways(may_repeat=IN_FLIGHT if name == "postgres" else 0, per_second=100)
+    per_second = trial.pick(100.0, 40.0)
+    loads = trial.both_ways(may_repeat=IN_FLIGHT if name == "postgres" else 0, per_second=per_second)
     trial.resumes_within_s = RESUMES_WITHIN_S
     sides: tuple[Side, Side] = ("clients", "server")
     before = await asyncio.to_thread(trial.stores.connections, name)
     async with trial.posting(*loads):
         await trial.delivered(loads, SOME)
-        for _ in range(trial.pick(CUTS, 2)):
+        for _ in range(trial.pick(CUTS, 1)):
             for side in sides:
                 await asyncio.to_thread(trial.stores.sever, name, side)
                 await asyncio.sleep(trial.stage.random.uniform(*CUT_EVERY_S))
