@@ -84,6 +84,12 @@ class TenantCell:
         if tenant is not None:
             tenant.failing(cloud, words)
 
+    async def unused(self, tenant_id: str, cloud: Cloud) -> None:
+        """The probe turned out to need no call."""
+        tenant = await self._tenant(tenant_id)
+        if tenant is not None:
+            tenant.unused(cloud)
+
     async def accepted(self, tenant_id: str, cloud: Cloud) -> None:
         """The cloud accepted a probe."""
         tenant = await self._tenant(tenant_id)

@@ -192,6 +192,10 @@ class CellTenants:
         """The cloud fails call after call, or failed a probe."""
         await self._call(tenant_id, "failing", tenant_id, cloud, words)
 
+    async def unused(self, tenant_id: str, cloud: Cloud) -> None:
+        """The probe turned out to need no call."""
+        await self._call(tenant_id, "unused", tenant_id, cloud)
+
     async def accepted(self, tenant_id: str, cloud: Cloud) -> None:
         """The cloud accepted a probe."""
         await self._call(tenant_id, "accepted", tenant_id, cloud)

@@ -44,6 +44,8 @@ LOOK_EVERY_S = 0.5
 BUSY_FOR_S = 5.0
 SUSPECTS_REMEMBERED = 10_000
 WINDOW_CLOSED_CODE = "131047"
+# Where nothing is left to do.
+SETTLED = frozenset({"delivered", "failed", "dead", "purged"})
 
 
 class Tenants(sender.Tenants, Protocol):
@@ -54,6 +56,9 @@ class Tenants(sender.Tenants, Protocol):
 
     async def outdated(self, tenant_id: str, epoch: int) -> None:
         """The activation with this epoch has been superseded."""
+
+    async def unused(self, tenant_id: str, cloud: Cloud) -> None:
+        """A probe turned out to need no call."""
 
 
 class Transformer:
@@ -137,6 +142,8 @@ class Transformer:
     async def _step(self, way: _Way, unsent: str | None) -> Done | Again:
         envelope = way.envelope
         try:
+            if envelope.message_id in self._suspects and await self._ledger.status(envelope) in SETTLED:
+                return Done()  # news of it came: it must not be in the way of a probe
             async with self._take_overs.watched(envelope, redelivered=way.turn.redelivered):
                 prepared = await way.preparation.make()
             if prepared is None:
@@ -220,6 +227,8 @@ class Transformer:
         except Unavailable as error:
             log.info("delivery.waits", extra={**facts_of(envelope), "error": str(error)})
             return Again(ASK_AGAIN_S, leaving.attempt_id)
+        if passage.probe and not isinstance(answer, Granted):
+            await self._sender.report(self._tenants.unused(envelope.tenant_id, leaving.cloud))
         match answer:
             case Granted():
                 if time.monotonic() > leave_until or not leaving.ticket.is_valid:

@@ -35,8 +35,8 @@ RECEIPTS_WAIT_S = 10.0
 # How far ahead a lane may be read.
 READ_AHEAD_S = 30.0
 LONGEST_PREFETCH = 2000
-# More than one, so that others can be the probe where the first is a suspect; few, since most go back again.
-PROBE_PREFETCH = 5
+# More than may be in flight, so that others can be the probe where the first are suspects; few, since most go back.
+PROBE_PREFETCH = 25
 NUMBER_TOO_FAST = "130429"
 
 
@@ -278,6 +278,10 @@ class Tenant:
         """The cloud fails call after call, or failed a probe: nothing leaves until a probe is accepted."""
         self._circuits[cloud].failing(words, self._clock())
         self._drop_bookings(cloud)
+
+    def unused(self, cloud: Cloud) -> None:
+        """The probe turned out to need no call: another one may follow."""
+        self._circuits[cloud].void_probe()
 
     def accepted(self, cloud: Cloud) -> None:
         """The cloud accepted a probe."""

@@ -100,6 +100,9 @@ class Tenants:
     async def failing(self, tenant_id: str, cloud: Cloud, words: str) -> None:
         self._tell("failing", cloud, words)
 
+    async def unused(self, tenant_id: str, cloud: Cloud) -> None:
+        self._tell("unused", cloud)
+
     async def accepted(self, tenant_id: str, cloud: Cloud) -> None:
         self._tell("accepted", cloud)
 
@@ -630,6 +633,27 @@ async def test_a_probe_that_fails_is_reported_and_no_attempt_of_its_message(
     assert world.tenants.told == [("failing", Cloud.GENESYS, str(error))]
     assert world.waited == [], "the circuit says when"
     assert [ask.is_suspect for ask in world.tenants.asks] == [False, error is UNKNOWN]
+
+
+async def test_a_probe_that_needs_no_call_is_given_back(world: World) -> None:
+    await world.deliver(INBOUND)
+    ask = Ask(INBOUND.direction, INBOUND.conversation, INBOUND.accepted_at)
+    world.tenants.answers = [world.tenants.passage(ask, probe=True)]
+    await world.deliver(INBOUND)
+    assert world.tenants.told == [("unused", Cloud.GENESYS)]
+
+
+async def test_a_suspect_that_news_came_of_asks_for_no_passage(world: World) -> None:
+    world.cloud.answers = [UNKNOWN]
+    world.tenants.answers = [
+        world.tenants.passage(Ask(OUTBOUND.direction, OUTBOUND.conversation, 0.0)),
+        Held("503", 2.0),
+    ]
+    with pytest.raises(LaneHeld):
+        await world.deliver(OUTBOUND)
+    world.store.rows[OUTBOUND.message_id].status = "delivered"
+    world.tenants.answers = [Held("503", 2.0)]
+    assert await world.deliver(OUTBOUND) == Done()
 
 
 async def test_a_call_does_not_leave_long_after_its_slot(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
