@@ -13,7 +13,8 @@ from scripts.faults.stage import Stage
 
 pytestmark = pytest.mark.ray
 
-GENTLE = [each for each in ALL if not each.alone]
+# Which calls leave before a refusal is read cannot be told on a busy machine: that one is alone, with the hard ones.
+GENTLE = [each for each in ALL if not each.alone and each.name != "token-revoked"]
 
 
 @pytest.fixture(scope="module")

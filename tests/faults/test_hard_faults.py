@@ -13,6 +13,7 @@ pytestmark = pytest.mark.ray
 # The other processes are killed in tests/platform/test_kills.py, pools resized and everything restarted in
 # tests/platform/test_pools.py; scripts/chaos has the rest.
 HARD = (
+    "token-revoked",
     "webhooks-repeated",
     "dead-neighbour",
     "redis-stopped",

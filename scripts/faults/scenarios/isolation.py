@@ -15,8 +15,9 @@ from scripts.benchmark import load as measured
 from scripts.benchmark import tenants
 from scripts.benchmark.plan import Direction, Plan
 from scripts.faults.ledger import Balance
-from scripts.faults.platform import Platform
+from scripts.faults.platform import Platform, TenantUnderTest
 from scripts.faults.trial import Scenario, Trial
+from scripts.faults.waiting import eventually
 
 PAIRS = 3
 PER_SECOND = 50.0
@@ -50,12 +51,13 @@ async def dead_neighbour(trial: Trial) -> None:
             await asyncio.to_thread(platform.change, bad, status="active")
         else:
             await waiting.post()
+            await eventually(lambda: _waiting(trial, bad) >= len(waiting.taken), 180.0, "all of it written down")
         coming = trial.load(bad, "inbound", customers=20, per_second=10)
         async with trial.posting(coming):
             beside.append(await measure())
     trial.expect(len(waiting.taken) == customers * each, "the backlog was not taken")
     trial.notes.append(f"{len(waiting.taken)} waiting; p99 without it {_shown(without)}, beside it {_shown(beside)} ms")
-    trial.calls = sum(record["status"] == 500 for record in trial.records_of(bad, "genesys_message"))
+    trial.calls = sum(r["status"] == 500 for kind in ("token", "genesys_message") for r in trial.records_of(bad, kind))
     if not trial.short:
         before, after = statistics.median(without), statistics.median(beside)
         allowed = max(before * (1 + MOVES_BY), before + MOVES_BY_MS)
@@ -101,6 +103,11 @@ async def _measure(trial: Trial, others: tuple[Account, ...], seconds: float = M
     figures = await asyncio.to_thread(measured.carry_out, _Target(trial.platform), plan, Path(trial.platform.home))
     _judge(trial, figures)
     return float(figures["p99_ms"])
+
+
+def _waiting(trial: Trial, tenant: TenantUnderTest) -> int:
+    (row,) = trial.platform.rows("SELECT count(*) FROM messages WHERE tenant_id = %s", tenant.tenant_id)
+    return int(row["count"])
 
 
 def _judge(trial: Trial, figures: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ SHORT_PER_MINUTE = 120
 PACE, BURST = 0.9, 0.1
 MINUTE_S = 60.0
 # Shorter than a minute: what of a minute's limit may be used in it.
-WINDOW_S = 10.0
+WINDOW_S = 20.0
 JITTER = 3
 # Receipts whose turn had come before the flood did.
 EARLY_RECEIPTS = 5

@@ -11,8 +11,10 @@ from scripts.faults.trial import IN_FLIGHT, Scenario, Trial
 from scripts.faults.waiting import eventually
 
 SOME = 20
-# Who had not read the first 401 by then had all the same left before it was read.
-READ_WITHIN_NS = 100_000_000
+# So slow that calls queue up behind those in flight, each with the token in hand.
+LATENCY_MS = 300
+# After the first call that is refused; who arrives later has left after its answer was read.
+READ_WITHIN_NS = (LATENCY_MS + 100) * 1_000_000
 CALLS_WITH_A_BAD_TOKEN = 2
 RESUMES_WITHIN_S = 10.0
 LIFETIME_S = 300
@@ -23,8 +25,8 @@ REFRESHED_AT = 0.9
 async def revoked(trial: Trial) -> None:
     """The token stops to hold: hardly a call with it after the first 401, and one other token is fetched."""
     tenant = trial.tenant()
-    trial.fault(tenant, cloud="genesys", latency_ms=20)
-    load = trial.load(tenant, "inbound", customers=40, per_second=60)
+    trial.fault(tenant, cloud="genesys", latency_ms=LATENCY_MS)
+    load = trial.load(tenant, "inbound", customers=60, per_second=100)
     trial.resumes_within_s = RESUMES_WITHIN_S
     async with trial.posting(load):
         await trial.delivered([load], SOME)
