@@ -22,9 +22,6 @@ HARD = (
     "postgres-stopped",
     "postgres-cut",
     "stores-restarted",
-    "spool-full",
-    "kill-admin",
-    "kill-haproxy",
 )
 
 
