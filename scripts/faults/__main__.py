@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from types import FrameType
 from typing import NoReturn
@@ -15,10 +16,11 @@ import rich.console
 from scripts.faults.options import Options, parse
 from scripts.faults.platform import PlatformFailed
 from scripts.faults.row import Row, show
-from scripts.faults.runner import carry_out_all
+from scripts.faults.runner import Say, carry_out_all
 from scripts.faults.scenarios import ALL
 from scripts.faults.stage import Stage
 from scripts.faults.stores import StoresFailed
+from scripts.faults.trial import Scenario
 from scripts.faults.waiting import NotInTime
 from scripts.launcher.console import Console, complain
 
@@ -42,8 +44,8 @@ def main(arguments: list[str]) -> int:
         console.step("starting the platform")
         stage.start()
         console.step(f"running at {stage.platform.url}")
-        rows = asyncio.run(carry_out_all(chosen, stage, console.step))
-    except KeyboardInterrupt:
+        rows = asyncio.run(_carry_out(chosen, stage, console.step))
+    except (KeyboardInterrupt, asyncio.CancelledError):
         complain("interrupted; everything is stopped")
         return INTERRUPTED
     except (PlatformFailed, StoresFailed, NotInTime, OSError) as error:
@@ -53,6 +55,15 @@ def main(arguments: list[str]) -> int:
         _ignore_signals()
         stage.remove()
     return _publish(rows, options)
+
+
+async def _carry_out(chosen: Sequence[Scenario], stage: Stage, say: Say) -> list[Row]:
+    """All rows; a signal cancels what is under way, which leaves its stores running and its tasks ended."""
+    task = asyncio.current_task()
+    assert task is not None
+    for number in STOP_SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    return await carry_out_all(chosen, stage, say)
 
 
 def _publish(rows: list[Row], options: Options) -> int:
