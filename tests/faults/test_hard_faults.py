@@ -10,8 +10,8 @@ from scripts.faults.stage import Stage
 
 pytestmark = pytest.mark.ray
 
-# The other processes are killed in tests/platform/test_kills.py, pools resized and everything restarted in
-# tests/platform/test_pools.py; scripts/chaos has the rest.
+# Transformers, cells, the supervisor, replicas and Ray itself are killed in tests/platform/test_kills.py, pools resized and
+# everything restarted in tests/platform/test_pools.py; scripts/chaos has all of it.
 HARD = (
     "token-revoked",
     "webhooks-repeated",
