@@ -10,8 +10,8 @@ from scripts.faults.stage import Stage
 
 pytestmark = pytest.mark.ray
 
-# Transformers, cells, the supervisor, replicas and Ray itself are killed in tests/platform/test_kills.py, pools resized and
-# everything restarted in tests/platform/test_pools.py; scripts/chaos has all of it.
+# What runs on Ray is killed in tests/platform/test_kills.py, pools are resized and everything is restarted in
+# tests/platform/test_pools.py. HAProxy, the raylet, Ray's head and a full disk take too long: scripts/chaos has them.
 HARD = (
     "token-revoked",
     "webhooks-repeated",
