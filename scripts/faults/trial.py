@@ -254,8 +254,9 @@ class Trial:
 
     def _balance(self, watched: Watched) -> Balance:
         load = watched.load
-        records = self.records(load)
+        # The books first: what arrives in between would be in neither the other way round.
         books = ledger.read_books(self.platform, load.tenant, load.direction)
+        records = self.records(load)
         found = ledger.balance(load, records, books, ledger.repeats(self.platform, load, records))
         self._judge(watched, found)
         if self._ended_ns is not None:
