@@ -121,9 +121,11 @@ async def command_line(platform: Platform, *arguments: str) -> tuple[int, str]:
     try:
         output, _ = await asyncio.wait_for(process.communicate(), RESTARTED_WITHIN_S)
     except TimeoutError:
-        process.kill()
-        await process.wait()
         raise NotInTime(f"trunkline {' '.join(arguments)}: not within {RESTARTED_WITHIN_S:g} s") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     return process.returncode or 0, output.decode(errors="replace")
 
 
