@@ -17,6 +17,13 @@ from trunkline.stores.database import Pool, conninfo, open_pool
 from trunkline.stores.migrations import migrate_up
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What two workers may run beside each other: packages that share a running platform, and modules of the rest."""
+    for item in items:
+        place = item.path.parent if item.get_closest_marker("ray") else item.path
+        item.add_marker(pytest.mark.xdist_group(str(place.relative_to(item.config.rootpath))))
+
+
 def _from_environment(name: str) -> str:
     url = os.environ.get(name, "")
     if not url:

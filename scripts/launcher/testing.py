@@ -26,11 +26,13 @@ Runs the tests beside real stores: private ones, made for this run in a temporar
 or those that DATABASE_URL, REDIS_URL and RABBITMQ_URL name in the environment (.env is not read).
 Installs what is missing. The exit code is pytest's: 0 only if all passed.
 
-  scripts/test                          every test
+  scripts/test                          every test, those without Ray beside those with it
   scripts/test tests/scripts -k ports   some
   scripts/test -m 'not ray'             without those that start Ray
 """
 INTERRUPTED = 130
+# Tests that start Ray wait most of their time: the others run beside them.
+TWO_WORKERS = ["-n", "2", "--dist", "loadgroup"]
 
 
 class Pytest(Task):
@@ -78,4 +80,4 @@ def _run_pytest(arguments: list[str], chosen: list[Store], home: Home, superviso
         **{store.variable: store.url for store in chosen},
         "TRUNKLINE_HOME": str(home.path),
     }
-    return supervisor.run_to_end(Pytest(arguments, environment))
+    return supervisor.run_to_end(Pytest(arguments or TWO_WORKERS, environment))
