@@ -21,7 +21,10 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key as it is kept: never the key itself. `tenant_id` is set for the role tenant only."""
+    """A key as it is kept: never the key itself. `tenant_id` is set for the role tenant only.
+
+    `last_used_at` may lag a minute behind; None for a key that was never used.
+    """
 
     key_id: str
     role: Role
@@ -29,6 +32,7 @@ class ApiKey:
     tenant_id: str | None
     created_at: datetime
     expires_at: datetime | None = None
+    last_used_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,10 @@ from pydantic import AwareDatetime, StringConstraints
 from starlette.responses import Response
 
 from trunkline.tenancy.access import ApiKey, Role
+from trunkline.tenancy.audit import Actor
 from trunkline.web.admin_models import Answer, Asked, Name, Time
 from trunkline.web.auth import (
-    Caller,
+    Acting,
     Services,
     TenantForAdmin,
     TenantForStaff,
@@ -51,7 +52,7 @@ class KeyMade(Answer):
 
 
 class KeyShown(Answer):
-    """A key without what opens."""
+    """A key without what opens; `lastUsedAt` lags at most a minute behind, null for one that was never used."""
 
     key_id: str
     name: str
@@ -59,6 +60,7 @@ class KeyShown(Answer):
     tenant_id: str | None
     created_at: Time
     expires_at: Time | None
+    last_used_at: Time | None
 
 
 class KeyList(Answer):
@@ -68,11 +70,11 @@ class KeyList(Answer):
 
 
 @router.post("/tenants/{tenant_id}/api-keys", status_code=201)
-async def create_tenant_key(tenant: TenantForAdmin, body: NewTenantKey, caller: Caller, services: Services) -> KeyMade:
+async def create_tenant_key(tenant: TenantForAdmin, body: NewTenantKey, actor: Acting, services: Services) -> KeyMade:
     """Make a key for a tenant; it is shown this once."""
     _check_expiry(body.expires_at, services.now())
-    key_id, key = await services.keys.create(Role.TENANT, tenant.tenant_id, body.name, body.expires_at)
-    log.info("key.created", extra={"tenant": tenant.tenant_id, "made": key_id, "key": caller.key_id})
+    key_id, key = await services.keys.create(Role.TENANT, tenant.tenant_id, body.name, actor, body.expires_at)
+    log.info("key.created", extra={"tenant": tenant.tenant_id, "made": key_id, "key": actor.key_id})
     return KeyMade(key_id=key_id, api_key=key)
 
 
@@ -83,17 +85,17 @@ async def list_tenant_keys(tenant: TenantForStaff, services: Services) -> KeyLis
 
 
 @router.delete("/tenants/{tenant_id}/api-keys/{key_id}", status_code=204, response_class=Response)
-async def revoke_tenant_key(tenant: TenantForAdmin, key_id: KeyId, caller: Caller, services: Services) -> None:
+async def revoke_tenant_key(tenant: TenantForAdmin, key_id: KeyId, actor: Acting, services: Services) -> None:
     """Revoke a tenant's key; it opens nothing a second later."""
-    await _revoke(services, tenant.tenant_id, key_id, caller.key_id)
+    await _revoke(services, tenant.tenant_id, key_id, actor)
 
 
 @router.post("/api-keys", status_code=201, dependencies=[Depends(require_admin)])
-async def create_staff_key(body: NewStaffKey, caller: Caller, services: Services) -> KeyMade:
+async def create_staff_key(body: NewStaffKey, actor: Acting, services: Services) -> KeyMade:
     """Make a key for an admin or operator; it is shown this once."""
     _check_expiry(body.expires_at, services.now())
-    key_id, key = await services.keys.create(Role(body.role), None, body.name, body.expires_at)
-    log.info("key.created", extra={"role": body.role, "made": key_id, "key": caller.key_id})
+    key_id, key = await services.keys.create(Role(body.role), None, body.name, actor, body.expires_at)
+    log.info("key.created", extra={"role": body.role, "made": key_id, "key": actor.key_id})
     return KeyMade(key_id=key_id, api_key=key)
 
 
@@ -104,15 +106,15 @@ async def list_staff_keys(services: Services) -> KeyList:
 
 
 @router.delete("/api-keys/{key_id}", status_code=204, response_class=Response, dependencies=[Depends(require_admin)])
-async def revoke_staff_key(key_id: KeyId, caller: Caller, services: Services) -> None:
+async def revoke_staff_key(key_id: KeyId, actor: Acting, services: Services) -> None:
     """Revoke an admin's or operator's key; it opens nothing a second later."""
-    await _revoke(services, None, key_id, caller.key_id)
+    await _revoke(services, None, key_id, actor)
 
 
-async def _revoke(services: Services, tenant_id: str | None, key_id: str, by: str) -> None:
-    if not key_id.isprintable() or not await services.keys.revoke(tenant_id, key_id):
+async def _revoke(services: Services, tenant_id: str | None, key_id: str, actor: Actor) -> None:
+    if not key_id.isprintable() or not await services.keys.revoke(tenant_id, key_id, actor):
         raise not_found("API key")
-    log.info("key.revoked", extra={"tenant": tenant_id, "revoked": key_id, "key": by})
+    log.info("key.revoked", extra={"tenant": tenant_id, "revoked": key_id, "key": actor.key_id})
 
 
 def _check_expiry(expires_at: datetime | None, now: datetime) -> None:
@@ -130,6 +132,7 @@ def _shown(keys: list[ApiKey]) -> KeyList:
                 tenant_id=key.tenant_id,
                 created_at=key.created_at,
                 expires_at=key.expires_at,
+                last_used_at=key.last_used_at,
             )
             for key in keys
         ]

@@ -5,42 +5,44 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Request, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from pydantic.alias_generators import to_camel
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from trunkline.errors import StoreUnavailable
 from trunkline.tenancy.access import Principal, Role, hash_key
+from trunkline.tenancy.audit import Actor
 from trunkline.tenancy.record import TENANT_ID_PATTERN, TenantRecord
 from trunkline.web.admin_ports import AdminServices
-from trunkline.web.errors import ApiError, ErrorBody, forbidden, not_found, tenant_required, unauthorized
+from trunkline.web.bodies import read_body
+from trunkline.web.errors import ApiError, forbidden, not_found, tenant_required, unauthorized
+from trunkline.web.request_limit import limit_headers, limited, with_headers
 
 OPEN_PATHS = frozenset({"/health", "/health/live", "/health/ready", "/docs", "/openapi.json"})
 # A link to a file is a key by itself.
-OPEN_PREFIX = "/media/"
+OPEN_PREFIXES = ("/media/", "/docs/")
+TENANT_HEADER = "X-Tenant-ID"
+LOOPBACK = ("127.0.0.1", "::1")
+LONGEST_ADDRESS = 45
 FIRST_ADMIN = Principal("first", Role.ADMIN)
-BODY_LIMIT = 1_048_576
 
 # For the OpenAPI document only: keys are checked by the middleware below.
 _SCHEMES = (
     APIKeyHeader(name="X-API-Key", auto_error=False, description="a key of the admin API"),
     HTTPBearer(auto_error=False, description="the same key as a bearer token"),
 )
-_ERRORS: dict[int | str, dict[str, Any]] = {
-    "4XX": {"model": ErrorBody, "description": "The request cannot be served: `code` says why, `details` per field"},
-    "5XX": {"model": ErrorBody, "description": "Something that Trunkline needs is away, or it has a bug"},
-}
 
 
 def keyed_router(*, tag: str, prefix: str = "") -> APIRouter:
     """A router whose routes are described as needing a key."""
     schemes = [Security(scheme) for scheme in _SCHEMES]
-    return APIRouter(prefix=prefix, tags=[tag], dependencies=schemes, responses=_ERRORS)
+    return APIRouter(
+        prefix=prefix, tags=[tag], dependencies=schemes, generate_unique_id_function=lambda route: to_camel(route.name)
+    )
 
 
 class Authentication:
@@ -53,12 +55,11 @@ class Authentication:
         self._first_key = hash_key(first) if first else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in OPEN_PATHS or scope["path"].startswith(OPEN_PREFIX):
+        if scope["type"] != "http" or scope["path"] in OPEN_PATHS or scope["path"].startswith(OPEN_PREFIXES):
             await self._app(scope, receive, send)
             return
         try:
             principal = await self._identify(Headers(scope=scope))
-            receive = await _whole_body(scope, receive)
         except ApiError as error:
             await error.response()(scope, receive, send)
             return
@@ -72,9 +73,6 @@ class Authentication:
         principal = await self._find(key)
         if principal is None:
             raise unauthorized()
-        named = headers.get("X-Tenant-ID")
-        if principal.role is Role.TENANT and named not in (None, principal.tenant_id):
-            raise not_found("Tenant")
         return principal
 
     async def _find(self, key: str) -> Principal | None:
@@ -90,18 +88,29 @@ class Authentication:
 
     async def _within_limit(self, principal: Principal, scope: Scope, receive: Receive, send: Send) -> None:
         if principal.tenant_id is None or principal.rate_limit is None:
-            await self._app(scope, receive, send)
+            await self._serve(principal, scope, receive, send)
             return
         now = self._services.now()
         count = await self._services.counter.add(principal.tenant_id, now)
         if count is None:
-            await self._app(scope, receive, send)
+            await self._serve(principal, scope, receive, send)
             return
-        headers = _limit_headers(principal.rate_limit, count, now)
+        headers = limit_headers(principal.rate_limit, count, now)
         if count > principal.rate_limit:
-            await _limited(principal.rate_limit, headers, now)(scope, receive, send)
+            await limited(principal.rate_limit, headers, now)(scope, receive, send)
         else:
-            await self._app(scope, receive, _with_headers(send, headers))
+            await self._serve(principal, scope, receive, with_headers(send, headers))
+
+    async def _serve(self, principal: Principal, scope: Scope, receive: Receive, send: Send) -> None:
+        named = Headers(scope=scope).get(TENANT_HEADER)
+        try:
+            if principal.role is Role.TENANT and named not in (None, principal.tenant_id):
+                raise not_found("Tenant")
+            receive = await read_body(scope, receive)
+        except ApiError as error:
+            await error.response()(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
 
 
 def _key_of(headers: Headers) -> str | None:
@@ -110,56 +119,6 @@ def _key_of(headers: Headers) -> str | None:
         return key
     scheme, _, token = headers.get("Authorization", "").partition(" ")
     return token.strip() or None if scheme.lower() == "bearer" else None
-
-
-def _limit_headers(limit: int, count: int, now: datetime) -> dict[str, str]:
-    reset = (int(now.timestamp()) // 60 + 1) * 60
-    return {
-        "X-RateLimit-Limit": str(limit),
-        "X-RateLimit-Remaining": str(max(0, limit - count)),
-        "X-RateLimit-Reset": str(reset),
-    }
-
-
-def _limited(limit: int, headers: dict[str, str], now: datetime) -> JSONResponse:
-    wait_s = max(1, int(headers["X-RateLimit-Reset"]) - int(now.timestamp()))
-    body = {"error": "Rate limit exceeded", "code": "RATE_LIMITED", "limit": limit, "retryAfter": wait_s}
-    return JSONResponse(body, 429, {**headers, "Retry-After": str(wait_s)})
-
-
-def _with_headers(send: Send, headers: dict[str, str]) -> Send:
-    async def send_with_headers(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            MutableHeaders(scope=message).update(headers)
-        await send(message)
-
-    return send_with_headers
-
-
-async def _whole_body(scope: Scope, receive: Receive) -> Receive:
-    """The body read to its end, to be received again; raises ApiError when it is larger than any that is expected."""
-    if scope["method"] in ("GET", "HEAD", "DELETE", "OPTIONS"):
-        return receive
-    body = bytearray()
-    more = True
-    while more:
-        message = await receive()
-        if message["type"] != "http.request":
-            break
-        body += message.get("body", b"")
-        if len(body) > BODY_LIMIT:
-            raise ApiError(413, f"The body is larger than {BODY_LIMIT} bytes", "PAYLOAD_TOO_LARGE")
-        more = message.get("more_body", False)
-    given = False
-
-    async def receive_again() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": bytes(body), "more_body": False}
-
-    return receive_again
 
 
 def services_of(request: Request) -> AdminServices:
@@ -174,11 +133,33 @@ def caller_of(request: Request) -> Principal:
     return principal
 
 
+def actor_of(request: Request) -> Actor:
+    """Who calls, as the audit log names them."""
+    caller = caller_of(request)
+    return Actor(caller.key_id, caller.role.value, _address(request))
+
+
+def _address(request: Request) -> str | None:
+    """Where the request came from, as far as proxies tell: each adds who called it behind what it was told.
+
+    On one machine our own proxy is the only one that reaches us, so the last word is its own; of a proxy in front of
+    that, the address is kept too.
+    """
+    hops = [request.client.host if request.client else ""]
+    told = [each.strip()[:LONGEST_ADDRESS] for each in request.headers.get("X-Forwarded-For", "").split(",")]
+    # The server may have taken the last word for the peer's address already.
+    hops = [each for each in dict.fromkeys([*hops, *reversed(told)]) if each]
+    if len(hops) > 1 and hops[0] in LOOPBACK:
+        hops.pop(0)
+    return " for ".join(hops[:2]) or None
+
+
 Services = Annotated[AdminServices, Depends(services_of)]
 Caller = Annotated[Principal, Depends(caller_of)]
+Acting = Annotated[Actor, Depends(actor_of)]
 TenantHeader = Annotated[
     str | None,
-    Header(alias="X-Tenant-ID", description="the tenant that is meant; needed with an admin or operator key"),
+    Header(alias=TENANT_HEADER, description="the tenant that is meant; needed with an admin or operator key"),
 ]
 
 
@@ -194,6 +175,13 @@ def require_admin(caller: Caller) -> None:
         raise forbidden("an admin key")
 
 
+# Whose keys pass each of these dependencies; for the API's description.
+KEYS: dict[Callable[..., Any], tuple[Role, ...]] = {
+    require_staff: (Role.ADMIN, Role.OPERATOR),
+    require_admin: (Role.ADMIN,),
+}
+
+
 def tenant_in_path(allow: Callable[[Principal], None] | None) -> Callable[..., Awaitable[TenantRecord]]:
     """A dependency that answers the tenant of the path to whom `allow` lets pass, and to it itself if there is none.
 
@@ -207,6 +195,8 @@ def tenant_in_path(allow: Callable[[Principal], None] | None) -> Callable[..., A
             allow(caller)
         return await find_tenant(services, tenant_id)
 
+    if allow is not None:
+        KEYS[find] = KEYS[allow]
     return find
 
 

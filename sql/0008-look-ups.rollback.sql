@@ -1,0 +1,11 @@
+DROP INDEX dead_letters_genesys;
+DROP INDEX dead_letters_wamid;
+DROP INDEX dead_letters_message_id;
+DROP INDEX dead_letters_reason;
+DROP INDEX dead_letters_newest;
+DROP INDEX message_parts_wamid;
+DROP INDEX messages_genesys;
+DROP INDEX messages_wamid;
+CREATE INDEX messages_wamid ON messages (tenant_id, wamid) WHERE wamid IS NOT NULL;
+CREATE INDEX messages_genesys ON messages (tenant_id, genesys_id) WHERE genesys_id IS NOT NULL;
+CREATE INDEX message_parts_wamid ON message_parts (tenant_id, wamid) WHERE wamid IS NOT NULL;
