@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import uuid
 from dataclasses import dataclass
 
 
@@ -22,3 +24,25 @@ class Move:
     old_address: str
     new_address: str
     at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """A person's content is erased: everything accepted until `erased_at` (Unix seconds), under each of `addresses`."""
+
+    id: int
+    tenant_id: str
+    addresses: tuple[str, ...]
+    erased_at: float
+
+
+def person_key(tenant_id: str, address: str) -> str:
+    """The id under which it is remembered that somebody was erased: a hash, in the form of a UUID."""
+    digest = hashlib.blake2b(f"{tenant_id}/".encode(), digest_size=16)
+    digest.update(address.encode("utf-8", "surrogatepass"))
+    return str(uuid.UUID(bytes=digest.digest()))
+
+
+def masked(address: str) -> str:
+    """An address as logs of what was done may show it: its last four characters."""
+    return f"****{address[-4:]}" if len(address) > 8 else "****"
