@@ -9,7 +9,9 @@ from typing import Any
 
 from actors.hosting import Started
 from config.delivery_wiring import CellParts
+from trunkline.envelope import Direction
 from trunkline.errors import NotFound
+from trunkline.tenancy.standing import Obstacle
 from trunkline.tenancy.tenant import Ask, Cloud, Credentials, Gone, Held, Later, Passage, Ready
 
 PASSIVATE_EVERY_S = 30.0
@@ -78,6 +80,12 @@ class TenantCell:
         if tenant is not None:
             tenant.person_throttled(wa_id)
 
+    async def forget_people(self, tenant_id: str, wa_ids: Sequence[str]) -> None:
+        """Customers were erased: remember nothing of them. A tenant that is not active remembers nobody."""
+        tenant = (await self._parts.get()).activations.active(tenant_id)
+        if tenant is not None:
+            tenant.forget_people(wa_ids)
+
     async def failing(self, tenant_id: str, cloud: Cloud, words: str) -> None:
         """The cloud fails call after call, or failed a probe."""
         tenant = await self._tenant(tenant_id)
@@ -111,6 +119,17 @@ class TenantCell:
             raise NotFound("Tenant")
         status: dict[str, Any] = tenant.status()
         return status
+
+    async def clear_cache(self, tenant_id: str) -> None:
+        """What others keep of the tenant was cleared: remember nothing of it here either."""
+        tenant = (await self._parts.get()).activations.active(tenant_id)
+        if tenant is not None:
+            tenant.clear_cache()
+
+    async def obstacle(self, tenant_id: str, direction: Direction, wa_id: str) -> Obstacle | None:
+        """Why a message of this customer cannot leave now; None also for a tenant that is not active."""
+        tenant = (await self._parts.get()).activations.active(tenant_id)
+        return tenant.obstacle(direction, wa_id) if tenant is not None else None
 
     async def count(self) -> int:
         """How many tenants are active here."""

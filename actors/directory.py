@@ -21,6 +21,7 @@ from trunkline.tenancy.tenant import Ask, Cloud, Credentials, Gone, Held, Later,
 NAMESPACE = "trunkline"
 SUPERVISOR = "supervisor"
 TRANSFORMER = "transformer:"
+SHARED = "cell:"
 DEDICATED = "tenant:"
 # As Serve names its replicas, in its own namespace.
 SERVE_NAMESPACE = "serve"
@@ -119,7 +120,7 @@ def cell_name(tenant_id: str, *, dedicated: bool, cells: int) -> str:
 
 def shared_cells(cells: int) -> list[str]:
     """The names of the cells that tenants share."""
-    return [f"cell:{number}" for number in range(cells)]
+    return [f"{SHARED}{number}" for number in range(cells)]
 
 
 async def answer(reference: Awaitable[Result], name: str, timeout_s: float = CALL_TIMEOUT_S) -> Result:
@@ -187,6 +188,14 @@ class CellTenants:
     async def person_throttled(self, tenant_id: str, wa_id: str) -> None:
         """WhatsApp wants nothing more for this person for a while."""
         await self._call(tenant_id, "person_throttled", tenant_id, wa_id)
+
+    async def forget_people(self, tenant_id: str, wa_ids: Sequence[str]) -> None:
+        """Customers were erased."""
+        await self._call(tenant_id, "forget_people", tenant_id, list(wa_ids))
+
+    async def clear_cache(self, tenant_id: str) -> None:
+        """What is cached of the tenant was cleared."""
+        await self._call(tenant_id, "clear_cache", tenant_id)
 
     async def failing(self, tenant_id: str, cloud: Cloud, words: str) -> None:
         """The cloud fails call after call, or failed a probe."""

@@ -24,6 +24,7 @@ POOLS = ("inbound", "outbound")
 ASK_TIMEOUT_S = 3.0
 # A lane finishes what is under way before it is given up: a call to a cloud, as a rule.
 GIVE_UP_TIMEOUT_S = 15.0
+HELD_WITHIN_S = 20.0
 EMPTY_WITHIN_S = 30.0
 RESTART_WITHIN_S = 60.0
 STARTS_WITHIN_S = 20.0
@@ -100,19 +101,24 @@ class Members:
             "changing": running != size.size or any(name in self._leaving for name in self._of(pool)),
         }
 
-    def lanes(self, tenant_id: str) -> dict[str, dict[str, Any]]:
-        """The tenant's lanes that are being read, by queue."""
+    def lanes(self, tenant_id: str | None = None) -> dict[str, dict[str, Any]]:
+        """The lanes that are being read, the tenant's or all, by queue."""
         return {
             queue: {
                 "reader": name,
                 "unfinished": lane.unfinished,
+                "unacked": lane.unacked,
                 "held": lane.held_reason,
                 "oldestAcceptedAt": lane.oldest_accepted_at,
             }
             for name, report in self._reports.items()
             for queue, lane in report.lanes.items()
-            if lane_of(queue).tenant_id == tenant_id
+            if tenant_id is None or lane_of(queue).tenant_id == tenant_id
         }
+
+    def lanes_in_use(self) -> list[str]:
+        """The queues of lanes that are being read, or have something and no reader."""
+        return sorted(self._assignments.in_use())
 
     def is_read(self, queue: str) -> bool:
         """Whether the lane has a reader."""
@@ -126,6 +132,30 @@ class Members:
             self._letting_go[queue] = True
         elif not self.is_read(queue):
             self._assignments.wake(queue, pool_of(lane_of(queue)))
+
+    async def hold(self, queue: str, by: str, for_s: float) -> bool:
+        """Have no transformer read a lane for so long; whether nobody else holds it.
+
+        What is under way there is finished first. Raises Unavailable when its reader does not give it up.
+        """
+        began = time.monotonic()
+        if not self._assignments.hold(queue, by, began + for_s, began):
+            return False
+        while self.is_read(queue):
+            if change := self._assignments.relinquishment(queue):
+                await self._hand_over(change)
+            if self.is_read(queue):
+                if time.monotonic() - began > HELD_WITHIN_S:
+                    self.release(queue, by)
+                    raise Unavailable(f"the reader of {queue} has not given it up within {HELD_WITHIN_S:g} s")
+                await asyncio.sleep(LOOK_EVERY_S)
+        return True
+
+    def release(self, queue: str, by: str) -> None:
+        """Have a lane read again that was held."""
+        self._assignments.release(queue, by)
+        self.wake(queue)
+        self.assign()
 
     def assign(self) -> None:
         """Give every lane that has something and no reader one."""
@@ -148,6 +178,9 @@ class Members:
         for decision in self._assignments.reported(name, report.incarnation, quiet_s, answer.asked_at, now):
             if decision.lane not in self._letting_go:
                 self._start(self._let_go(name, decision.lane))
+        for queue in report.lanes:  # one that was on its way to its reader when it was to be held
+            if self._assignments.is_held(queue, now) and (change := self._assignments.relinquishment(queue)):
+                self._start(self._hand_over(change))
         patience_s = STUCK_WITH_FILES_AFTER_S if report.files_under_way else STUCK_AFTER_S
         stuck = [queue for queue, lane in report.lanes.items() if lane.is_stuck(patience_s)]
         if stuck and name not in self._repairing:

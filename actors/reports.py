@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class LaneReport:
     """How a lane stands: deliveries in hand, seconds since the last one came, and why it waits, if it does.
 
-    `idle_s`: seconds since anything was done about what is in hand.
+    `idle_s`: seconds since anything was done about what is in hand. `unacked`: deliveries that its queue still has.
     """
 
     unfinished: int
@@ -17,6 +17,7 @@ class LaneReport:
     held_reason: str | None
     oldest_accepted_at: float | None
     idle_s: float
+    unacked: int = 0
 
     def is_stuck(self, after_s: float) -> bool:
         """Whether there is work, nothing that it waits for, and nothing done for so long."""

@@ -20,6 +20,7 @@ from trunkline.delivery.rolling import Restart
 from trunkline.errors import Rejected, StoreUnavailable, Unavailable
 from trunkline.lanes.consumer import Delivery
 from trunkline.lanes.topology import Lane, lane_of
+from trunkline.tenancy.audit import Actor
 
 log = logging.getLogger(__name__)
 
@@ -77,16 +78,29 @@ class SupervisorActor:
         pools = {pool: self._members.status(pool) for pool in self._sizes}
         return {"pools": pools, "cells": self._settings.trunkline_cells}
 
-    async def lanes(self, tenant_id: str) -> dict[str, dict[str, Any]]:
-        """The tenant's lanes that are being read, by queue."""
+    async def lanes(self, tenant_id: str | None = None) -> dict[str, dict[str, Any]]:
+        """The lanes that are being read, the tenant's or all, by queue."""
         return self._members.lanes(tenant_id)
+
+    async def lanes_in_use(self) -> list[str]:
+        """The queues of lanes that are being read, or have something and no reader."""
+        return self._members.lanes_in_use()
+
+    async def hold_lane(self, queue: str, by: str, for_s: float) -> bool:
+        """Have no transformer read a lane for so long; False while another holds it. Raises Unavailable."""
+        await self._begin()
+        return await self._members.hold(queue, by, for_s)
+
+    async def release_lane(self, queue: str, by: str) -> None:
+        """Have a lane read again."""
+        self._members.release(queue, by)
 
     async def pools(self) -> dict[str, dict[str, Any]]:
         """Each pool's size and bounds, how many run, and whether it is changing."""
         await self._begin()
         return {pool: self._members.size(pool) for pool in POOLS}
 
-    async def scale(self, pool: str, low: int, high: int) -> dict[str, dict[str, Any]]:
+    async def scale(self, pool: str, low: int, high: int, by: Actor) -> dict[str, dict[str, Any]]:
         """Give a pool other bounds, the same number twice for a fixed size; answers when the change has begun."""
         await self._begin()
         parts = await self._parts.get()
@@ -94,7 +108,7 @@ class SupervisorActor:
             bounds = Bounds(low, high)
         except ValueError as error:
             raise Rejected("invalid", str(error)) from None
-        await parts.pools.save(pool, low, high)
+        await parts.pools.save(pool, low, high, by)
         before = self._sizes[pool].size
         self._sizes[pool].rebound(bounds)
         log.info("pool.resized", extra={"pool": pool, "size": self._sizes[pool].size, "before": before, "by": "hand"})
@@ -130,7 +144,8 @@ class SupervisorActor:
                 asyncio.create_task(self._repeat("look", self._look_around, LOOK_AROUND_EVERY_S)),
                 asyncio.create_task(self._repeat("sweep", partial(self._sweep, parts), SWEEP_EVERY_S)),
                 asyncio.create_task(self._read_wakeups(parts)),
-                asyncio.create_task(self._keep_house(parts)),
+                asyncio.create_task(self._keep_house("housekeeping", partial(self._tidy, parts))),
+                asyncio.create_task(self._keep_house("retention", parts.retention.run)),
             ]
             return True
 
@@ -226,9 +241,9 @@ class SupervisorActor:
         self._members.wake(queue)
         self._members.assign()
 
-    async def _keep_house(self, parts: SupervisorParts) -> None:
+    async def _keep_house(self, name: str, work: Any) -> None:
         await asyncio.sleep(HOUSEKEEPING_AFTER_S)
-        await self._repeat("housekeeping", partial(self._tidy, parts), HOUSEKEEPING_EVERY_S)
+        await self._repeat(name, work, HOUSEKEEPING_EVERY_S)
 
     async def _tidy(self, parts: SupervisorParts) -> None:
         removed = {

@@ -72,6 +72,7 @@ class TransformerActor:
                 runner.held_reason,
                 runner.oldest_accepted_at,
                 now - runner.stepped_at,
+                runner.unacked,
             )
             for queue, runner in self._runners.items()
         }
@@ -119,6 +120,7 @@ class TransformerActor:
             parts.transformer.give_up,
             spool,
             self._prefetch,
+            {"tenant": lane.tenant_id, "lane": lane.queue},
         )
         return runner
 

@@ -250,3 +250,42 @@ async def test_one_that_has_forgotten_a_lane_is_ended(
         await pools.round()
     assert pools.ended == ended
     await pools.rounds_until(lambda: LANE in pools.actor("transformer:inbound:0").lanes, "read again")
+
+
+async def test_a_lane_that_is_held_is_given_up_once_finished_and_read_again_when_released(pools: Pools) -> None:
+    pools.members.wake(LANE)
+    reader = pools.actor("transformer:inbound:0")
+    await pools.rounds_until(lambda: LANE in reader.lanes, "read")
+    reader.go_on.clear()
+    holding = asyncio.create_task(pools.members.hold(LANE, "purge", 40.0))
+    await pools.round()
+    assert not holding.done(), "something is under way"
+    reader.go_on.set()
+    assert await asyncio.wait_for(holding, 5)
+    pools.members.wake(LANE)
+    await pools.round()
+    assert LANE not in reader.lanes and not pools.members.is_read(LANE)
+    assert not await pools.members.hold(LANE, "another purge", 40.0)
+    pools.members.release(LANE, "purge")
+    await until(lambda: LANE in reader.lanes, "read again")
+
+
+async def test_a_lane_that_was_on_its_way_to_its_reader_when_it_was_held_is_taken_back(pools: Pools) -> None:
+    await pools.round()
+    assert await pools.members.hold(LANE, "purge", 40.0)
+    reader = pools.actor("transformer:inbound:0")
+    reader.lanes[LANE] = 0.0  # as if it had been given to it a moment before
+    await pools.rounds_until(lambda: LANE not in reader.lanes, "taken back")
+
+
+async def test_a_lane_that_is_not_given_up_cannot_be_held(pools: Pools, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(members, "HELD_WITHIN_S", 0.01)
+    monkeypatch.setattr(members, "GIVE_UP_TIMEOUT_S", 0.01)
+    pools.members.wake(LANE)
+    reader = pools.actor("transformer:inbound:0")
+    await pools.rounds_until(lambda: LANE in reader.lanes, "read")
+    reader.go_on.clear()
+    with pytest.raises(Unavailable, match="has not given it up"):
+        await pools.members.hold(LANE, "purge", 40.0)
+    reader.go_on.set()
+    assert LANE in reader.lanes and await pools.members.hold(LANE, "another purge", 40.0)

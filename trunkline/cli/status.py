@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import typer
 
+from trunkline.cli import overview
 from trunkline.cli.api import router
 from trunkline.cli.output import Json, print_json, print_table
 
-COLUMNS = ("component", "status", "latencyMs", "reason")
-
 
 def status(context: typer.Context, as_json: Json = False) -> None:
-    """Show how the platform is; exit code 1 unless all is well."""
-    health = router(context).call("GET", "/health", also=(503,))
+    """Show components, pools, actors, queues with something in them and tenants in trouble.
+
+    Exit code 1 unless every component is healthy.
+    """
+    seen = overview.take(router(context))
     if as_json:
-        print_json(health)
+        print_json(seen.as_json())
     else:
-        print_table([{"component": name, **part} for name, part in health["components"].items()], COLUMNS)
-        typer.echo(f"{health['status']} at {health['timestamp']}")
-    if health["status"] != "healthy":
+        for _, rows, columns in seen.tables():
+            if rows:
+                print_table(rows, columns)
+                typer.echo()
+        for name, reason in seen.missing.items():
+            typer.echo(f"{name} cannot be told: {reason}")
+        typer.echo(f"{seen.health['status']} at {seen.health['timestamp']}")
+    if seen.health["status"] != "healthy":
         raise typer.Exit(1)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pika
@@ -126,6 +127,14 @@ class BrokerConnection:
             await asyncio.wait([self._closed], timeout=2)
 
 
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """Messages of a queue that nobody has received, and how many consumers it has."""
+
+    ready: int
+    consumers: int
+
+
 class Control:
     """Declarations on a channel of their own, since a refused one closes its channel."""
 
@@ -149,13 +158,18 @@ class Control:
 
     async def count(self, queue: str) -> int | None:
         """Messages ready in a queue, or None when there is no such queue."""
+        state = await self.state(queue)
+        return state.ready if state else None
+
+    async def state(self, queue: str) -> QueueState | None:
+        """How a queue stands, or None when there is no such queue."""
         try:
             answer = await self._call("queue_declare", queue=queue, passive=True)
         except StoreUnavailable as error:
             if error.code == "404":
                 return None
             raise
-        return int(answer.method.message_count)
+        return QueueState(int(answer.method.message_count), int(answer.method.consumer_count))
 
     async def _call(self, method: str, **arguments: Any) -> Any:
         async with self._lock:
@@ -167,10 +181,20 @@ class Control:
                 getattr(self._channel, method)(callback=lambda frame: _settle(answered, frame), **arguments)
             except AMQPError as error:
                 raise StoreUnavailable(f"RabbitMQ: {error!r}") from error
-            return await _within(answered, method)
+            try:
+                return await _within(answered, method)
+            finally:
+                if answered.cancelled():
+                    self._leave_channel()
 
-    def _on_channel_closed(self, _: Channel, reason: Exception) -> None:
-        if self._answered is not None:
+    def _leave_channel(self) -> None:
+        """What is still to be answered there must not be taken for the answer to the next call."""
+        channel, self._channel = self._channel, None
+        if channel is not None and channel.is_open:
+            channel.close()
+
+    def _on_channel_closed(self, channel: Channel, reason: Exception) -> None:
+        if self._answered is not None and channel is self._channel:
             code = str(getattr(reason, "reply_code", ""))
             _fail(self._answered, StoreUnavailable(f"RabbitMQ: {str(reason) or repr(reason)}", code))
 

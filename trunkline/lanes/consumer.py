@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from pika.channel import Channel
 from pika.exceptions import AMQPError
 
 from trunkline.errors import StoreUnavailable
-from trunkline.lanes.connection import BrokerConnection, Control
+from trunkline.lanes.connection import BrokerConnection, Control, QueueState
 from trunkline.lanes.topology import WAKEUPS_QUEUE, Lane, QueueType
 
 log = logging.getLogger(__name__)
 
 CALL_TIMEOUT_S = 10.0
 WAKEUPS_PREFETCH = 1000
+# Looking into many queues is waiting, mostly: with so many channels it takes a fraction of the time.
+LOOKS_AT_ONCE = 8
 
 
 class Delivery:
@@ -49,6 +51,8 @@ class Subscription:
         self._on_delivery = on_delivery
         self._on_lost = on_lost
         self._closing = False
+        # Received and not acknowledged.
+        self.unacked = 0
         self._closed = asyncio.get_running_loop().create_future()
         channel.add_on_close_callback(self._on_channel_closed)
         channel.add_on_cancel_callback(self._on_cancelled_by_broker)
@@ -76,6 +80,7 @@ class Subscription:
         """Acknowledge one delivery of this channel."""
         if self._channel.is_open:
             self._channel.basic_ack(tag)
+            self.unacked -= 1
 
     async def _or_closed(self, future: asyncio.Future[None]) -> None:
         await asyncio.wait([future, self._closed], return_when=asyncio.FIRST_COMPLETED)
@@ -83,6 +88,7 @@ class Subscription:
             raise StoreUnavailable("RabbitMQ: the channel was closed")
 
     def _receive(self, _: Channel, method: Any, __: Any, body: bytes) -> None:
+        self.unacked += 1
         self._on_delivery(Delivery(self, method.delivery_tag, body, bool(method.redelivered)))
 
     def _on_cancelled_by_broker(self, _: Any) -> None:
@@ -103,6 +109,7 @@ class LaneConsumer:
     def __init__(self, url: str, name: str, queue_type: QueueType) -> None:
         self._connection = BrokerConnection(url, name, self._on_open)
         self.control = Control(self._connection, queue_type)
+        self._looks = [Control(self._connection, queue_type) for _ in range(LOOKS_AT_ONCE)]
 
     def start(self) -> None:
         """Begin connecting."""
@@ -120,6 +127,19 @@ class LaneConsumer:
         """Raise StoreUnavailable, in words, when there is no connection."""
         if not self._connection.ready.is_set():
             raise StoreUnavailable(f"RabbitMQ: {self._connection.last_error}")
+
+    async def states(self, queues: Sequence[str]) -> dict[str, QueueState | None]:
+        """How each of these queues stands, None for one that is not there; raises StoreUnavailable."""
+        self.check()
+        found: dict[str, QueueState | None] = {}
+        left = iter(queues)
+
+        async def look(control: Control, left: Iterable[str]) -> None:
+            for queue in left:
+                found[queue] = await control.state(queue)
+
+        await asyncio.gather(*(look(control, left) for control in self._looks[: len(queues)]))
+        return found
 
     async def subscribe(
         self, lane: Lane, prefetch: int, on_delivery: Callable[[Delivery], None], on_lost: Callable[[], None]
