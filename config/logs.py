@@ -11,6 +11,8 @@ from typing import Any
 import orjson
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+# At DEBUG libraries tell of headers and bodies: secrets, and what people wrote. So DEBUG is for our own lines.
+_OURS = ("actors", "config", "serve_app", "trunkline")
 # Libraries that tell at INFO what our own lines tell better.
 _QUIET = ("pika", "httpx", "aiohttp", "psycopg.pool")
 
@@ -48,10 +50,13 @@ class JsonLines(logging.Formatter):
 
 def configure_logging(level: str) -> None:
     """Send this process's log lines to standard error."""
-    handler = logging.StreamHandler(sys.stderr)
+    # The real one: Serve puts another in its place in replicas, which keeps lines in memory until there are a thousand.
+    handler = logging.StreamHandler(sys.__stderr__)
     handler.setFormatter(JsonLines())
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level)
+    root.setLevel(max(logging.INFO, logging.getLevelName(level)))
+    for name in _OURS:
+        logging.getLogger(name).setLevel(level)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
