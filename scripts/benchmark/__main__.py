@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import sys
@@ -16,7 +15,7 @@ from typing import Any, NoReturn
 
 import rich.console
 
-from scripts.benchmark import machine, report, tenants
+from scripts.benchmark import admin_run, machine, report, tenants
 from scripts.benchmark.load import LoadFailed
 from scripts.benchmark.options import Options, parse
 from scripts.benchmark.plan import Direction
@@ -24,11 +23,8 @@ from scripts.benchmark.rounds import Round
 from scripts.benchmark.stage import StageFailed, platform_stage, yardstick_stage
 from scripts.benchmark.yardstick import ACCOUNTS
 from scripts.launcher.console import Console, complain
-from scripts.launcher.service import ROOT
 
 INTERRUPTED = 130
-RESULTS = ROOT / "bench-results"
-PAGE = ROOT / "docs" / "performance.md"
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -39,8 +35,9 @@ def main(arguments: list[str]) -> int:
         signal.signal(number, _interrupt)
     folder = Path(tempfile.mkdtemp(prefix="trunkline-bench-"))
     folder.chmod(0o711)  # the user that Postgres runs as must be able to walk through
+    measure_it, publish = (admin_run.measure, admin_run.publish) if options.admin else (measure, _publish)
     try:
-        result = measure(options, folder, Console().step)
+        result = measure_it(options, folder, Console().step)
     except KeyboardInterrupt:
         complain("interrupted; everything is stopped")
         return INTERRUPTED
@@ -49,7 +46,7 @@ def main(arguments: list[str]) -> int:
         return 1
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return _publish(result, options)
+    return publish(result, options)
 
 
 def measure(options: Options, folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
@@ -100,13 +97,7 @@ def measure(options: Options, folder: Path, say: Callable[[str], None]) -> dict[
 def _publish(result: dict[str, Any], options: Options) -> int:
     terminal = rich.console.Console(width=None if sys.stdout.isatty() else 120)
     report.show(result["medians"], terminal)
-    kept = RESULTS / f"{result['at'][:19].replace(':', '').replace('T', '-')}.json"
-    files = [kept, *([options.json_file] if options.json_file else [])]
-    report.write_json(result, *files)
-    terminal.print(f"written to {', '.join(os.path.relpath(file) for file in files)}")
-    if options.write_docs:
-        report.write_docs(result, PAGE)
-        terminal.print(f"written to {os.path.relpath(PAGE)}")
+    report.keep(result, report.MEASURED, report.markdown, options, terminal)
     wrong = report.faults(result["medians"])
     if wrong:
         complain(f"{wrong} messages were lost, doubled, reordered or refused")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,15 @@ from rich.console import Console
 from rich.table import Table
 
 from scripts.benchmark.figures import over_rounds
+from scripts.benchmark.options import Options
 from scripts.benchmark.processes import SANDBOX
 from scripts.benchmark.rounds import PACES
+from scripts.launcher.service import ROOT
 
-BEGIN = "<!-- measured: written by scripts/bench --write-docs -->"
-END = "<!-- end of what is measured -->"
+RESULTS = ROOT / "bench-results"
+PAGE = ROOT / "docs" / "performance.md"
+# Where a result stands on the page: between these lines.
+MEASURED = ("<!-- measured: written by scripts/bench --write-docs -->", "<!-- end of what is measured -->")
 STAGES = ("platform", "yardstick")
 # Parts of the measurement, not of what is measured.
 ASIDE = (SANDBOX, "load driver")
@@ -136,23 +141,40 @@ def markdown(result: dict[str, Any]) -> str:
             f"{machine['cores']} cores of {machine['cpu']}, {machine['memory_gib']:g} GiB, {machine['system']}; "
             f"load before the start {machine['load_before']}. {names}.",
             "",
-            *_markdown_table(head, body),
+            *markdown_table(head, body),
             "",
-            *_markdown_table(PART_TITLES, part_rows(medians)),
+            *markdown_table(PART_TITLES, part_rows(medians)),
         ]
     )
 
 
-def write_docs(result: dict[str, Any], page: Path) -> None:
-    """Put the result between the page's markers; ValueError where it has none."""
-    before, begin, rest = page.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
+def keep(
+    result: dict[str, Any],
+    place: tuple[str, str],
+    as_markdown: Callable[[dict[str, Any]], str],
+    options: Options,
+    terminal: Console,
+) -> None:
+    """Write the result where it was asked for, and say so."""
+    kept = RESULTS / f"{result['at'][:19].replace(':', '').replace('T', '-')}.json"
+    files = [kept, *([options.json_file] if options.json_file else [])]
+    write_json(result, *files)
+    terminal.print(f"written to {', '.join(os.path.relpath(file) for file in files)}")
+    if options.write_docs:
+        write_docs(as_markdown(result), PAGE, place)
+        terminal.print(f"written to {os.path.relpath(PAGE)}")
+
+
+def write_docs(text: str, page: Path, place: tuple[str, str] = MEASURED) -> None:
+    """Put the text between the page's markers; ValueError where it has none."""
+    before, begin, rest = page.read_text().partition(place[0])
+    _, end, after = rest.partition(place[1])
     if not begin or not end:
-        raise ValueError(f"{page} has no place for it: the lines\n{BEGIN}\n{END}")
-    page.write_text(f"{before}{BEGIN}\n\n{markdown(result)}\n\n{END}{after}")
+        raise ValueError(f"{page} has no place for it: the lines\n{place[0]}\n{place[1]}")
+    page.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")
 
 
-def _markdown_table(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
+def markdown_table(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
     rule = ["---", *("---:" for _ in head[1:])]
     return [f"| {' | '.join(line)} |" for line in (head, rule, *body)]
 

@@ -234,9 +234,9 @@ def _result() -> dict[str, Any]:
 
 def test_the_documentation_is_rewritten_between_its_markers_only(tmp_path: Path) -> None:
     page = tmp_path / "performance.md"
-    page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
-    report.write_docs(_result(), page)
-    report.write_docs(_result(), page)
+    page.write_text("before\n{}\nold\n{}\nafter\n".format(*report.MEASURED))
+    report.write_docs(report.markdown(_result()), page)
+    report.write_docs(report.markdown(_result()), page)
     text = page.read_text()
     assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
     assert text.count("| inbound flat out, end to end | 1,000/s | 2,000/s | 0.50 |") == 1
@@ -246,5 +246,5 @@ def test_a_page_without_markers_is_left_alone(tmp_path: Path) -> None:
     page = tmp_path / "performance.md"
     page.write_text("nothing\n")
     with pytest.raises(ValueError, match="no place"):
-        report.write_docs(_result(), page)
+        report.write_docs(report.markdown(_result()), page)
     assert page.read_text() == "nothing\n"
