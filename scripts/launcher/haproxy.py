@@ -6,6 +6,10 @@ Serve's template binds its statistics and metrics pages to every interface and l
 the admin socket. Here every listener moves to loopback, but for the public port, which gets the host that was asked
 for; a listener that cannot be understood ends the start. The process then becomes haproxy.
 
+It is made to stand slow and idle clients: a request has 10 s to arrive, headers and the beginning of its body, and
+takes no place of a replica until then. As many connections are held as the system's limit of open files allows, where
+Serve's fixed number would have haproxy refuse to start.
+
 It also closes a gap. When the actor that keeps haproxy is killed, Serve starts another one, whose first configuration
 has no applications: every request would be answered 404. So a haproxy without applications listens nowhere, the one
 of the killed actor lives on and serves, and the first one with applications takes its listening sockets over, with
@@ -18,6 +22,7 @@ import argparse
 import contextlib
 import os
 import re
+import resource
 import socket
 import sys
 from pathlib import Path
@@ -25,6 +30,21 @@ from pathlib import Path
 LOOPBACK = "127.0.0.1"
 ORPHANS_SOCKET = "orphans.sock"
 
+MOST_CONNECTIONS = 10_000
+# Each connection has another one to a replica, every fourth a pipe with two ends; haproxy needs some for itself.
+_FILES_PER_CONNECTION = 2.5
+_OWN_FILES = 500
+
+_SECTION = re.compile(r"^(global|defaults|frontend|backend|listen)\b")
+_ADDED = {
+    "defaults": ("timeout http-request 10s",),
+    "frontend http_frontend": (
+        "option http-buffer-request",
+        # Whoever calls, for the audit log. A proxy on this machine has said so itself.
+        "option forwardfor except 127.0.0.0/8",
+        "http-response del-header Server",
+    ),
+}
 _BIND = re.compile(r"^(?P<indent>\s*bind\s+)(?P<host>\S*):(?P<port>\d+)(?P<rest>\s.*)?$")
 
 
@@ -39,7 +59,8 @@ def main(arguments: list[str]) -> None:
     path = passed_on[passed_on.index("-f") + 1]
     host, port = options.public
     configuration = Path(path).read_text()
-    _replace(Path(path), narrow(configuration, host, int(port)))
+    _, open_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _replace(Path(path), harden(narrow(configuration, host, int(port)), open_files))
     if orphans := _orphans(path):
         passed_on += _take_over(orphans, admin_socket(configuration), has_applications(configuration))
     os.setsid()  # Ray kills the process group of an actor that has died
@@ -51,6 +72,12 @@ def narrow(configuration: str, host: str, port: int) -> str:
     listens = has_applications(configuration)
     lines = configuration.splitlines(keepends=True)
     return "".join(_narrow_line(line, host, port) for line in lines if listens or not _is_bind(line))
+
+
+def harden(configuration: str, open_files: int) -> str:
+    """The configuration with limits on what clients may take: time, places of replicas, `open_files`."""
+    lines = configuration.splitlines(keepends=True)
+    return "".join(_harden_line(line, open_files) for line in lines)
 
 
 def has_applications(configuration: str) -> bool:
@@ -101,6 +128,21 @@ def _narrow_line(line: str, host: str, port: int) -> str:
     if words[:1] == ["log"] and words[-2:] == ["local0", "info"]:
         return ""  # an access log as UDP datagrams to whoever sits on port 514
     return line
+
+
+def _harden_line(line: str, open_files: int) -> str:
+    if _SECTION.match(line):
+        added = _ADDED.get(" ".join(line.split()), ())
+        return line + "".join(f"    {each}\n" for each in added)
+    if line.split()[:1] == ["maxconn"]:
+        return f"    maxconn {_connections(open_files)}\n"
+    return line
+
+
+def _connections(open_files: int) -> int:
+    if open_files == resource.RLIM_INFINITY:
+        return MOST_CONNECTIONS
+    return max(1, min(MOST_CONNECTIONS, int((open_files - _OWN_FILES) / _FILES_PER_CONNECTION)))
 
 
 def _narrow_bind(line: str, host: str, port: int) -> str:

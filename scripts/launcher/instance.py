@@ -11,7 +11,7 @@ from functools import partial
 from typing import NoReturn
 
 from config.settings import Settings, load_settings
-from scripts.launcher import install, ports, rabbitmq, stores
+from scripts.launcher import install, offline, ports, rabbitmq, stores
 from scripts.launcher.applications import Ray, Sandbox, answers, environment_of, sandbox_defaults
 from scripts.launcher.console import Console, complain
 from scripts.launcher.errors import LauncherError, StopRequestedError
@@ -20,6 +20,7 @@ from scripts.launcher.ray_node import RayNode
 from scripts.launcher.service import Task, python
 from scripts.launcher.stores import Store, Wish
 from scripts.launcher.supervisor import Supervisor
+from trunkline.cli.local_audit import note_locally
 from trunkline.errors import TrunklineError
 from trunkline.stores import migrations
 
@@ -46,6 +47,7 @@ def run(options: Options) -> int:
         home = Home(settings.trunkline_home)
         home.lock()
         home.end_leftovers()
+        console.keep(home.logs / "launcher.log")
         supervisor = Supervisor(home.logs, console)
     except (LauncherError, TrunklineError, OSError) as error:
         complain(error)
@@ -166,7 +168,10 @@ class Instance:
         return Sandbox(self._home, self._settings.port + 1, self._urls["router"], self._environment)
 
     def _migrate(self) -> None:
-        applied = migrations.migrate_up(self._environment["DATABASE_URL"])
+        url = self._environment["DATABASE_URL"]
+        applied = migrations.migrate_up(url)
+        if applied:
+            note_locally(url, "migrations.applied", ", ".join(applied))
         self._say(f"database: {len(applied)} migration{'' if len(applied) == 1 else 's'} applied")
 
     def _deploy(self) -> None:
@@ -234,14 +239,22 @@ def _ways_into(store: Store) -> list[str]:
 
 
 def exec_command_line(folder: str, arguments: list[str]) -> int:
-    """Become `trunkline`, in the caller's folder and in the environment of the running instance, if one runs."""
+    """Become `trunkline`, in the caller's folder and in the environment of the running instance.
+
+    If none runs, verbs that need its database get it, and it alone, for as long as they last.
+    """
     try:
-        home = Home(load_settings().trunkline_home)
+        settings = load_settings()
+        home = Home(settings.trunkline_home)
         keys, _ = home.keys() if (home.path / "keys.env").exists() else ({}, False)
-        running = home.state().get("environment", {}) if home.is_running() else {}
+        is_running = home.is_running()
+        running = home.state().get("environment", {}) if is_running else {}
     except (LauncherError, TrunklineError) as error:
         complain(error)
         return 2
+    command = [os.path.join(os.path.dirname(sys.executable), "trunkline"), *arguments]
+    environment = {**keys, **running, **os.environ}
+    if not is_running and not settings.database_url and offline.needs_database(arguments):
+        return offline.run_with_database(home, folder, command, environment)
     os.chdir(folder)
-    program = os.path.join(os.path.dirname(sys.executable), "trunkline")
-    os.execve(program, [program, *arguments], {**keys, **running, **os.environ})
+    os.execve(command[0], command, environment)

@@ -18,11 +18,11 @@ from scripts.launcher import ports, processes
 from scripts.launcher.errors import LauncherError
 from scripts.launcher.home import Home
 from scripts.launcher.service import SERVER_PATH, Service, server_environment
+from trunkline.stores.postgres_programs import PLACES
 
 DATABASE = "whatsapp_genesys"
 USER = "trunkline"
 STANDARD_URLS = (f"postgresql://127.0.0.1:5432/{DATABASE}", f"postgresql://postgres:postgres@127.0.0.1:5432/{DATABASE}")
-PLACES = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql@*/bin")
 # For tests: whoever loses power loses a database that was about to be removed. A commit still survives kill -9 of the
 # server, as it would not without synchronous_commit: it is with the operating system.
 FAST = ("-c", "fsync=off", "-c", "full_page_writes=off")
@@ -111,6 +111,8 @@ class PostgresServer(Service):
             "listen_addresses": ports.LOOPBACK,
             "unix_socket_directories": "",
             "max_connections": "200",
+            # Otherwise it logs what is in a row that it refuses: a customer's words.
+            "log_error_verbosity": "terse",
             "dynamic_shared_memory_type": "mmap",  # in the data folder: a kill leaves nothing in /dev/shm
         }
         fast = FAST if self._fast else ()

@@ -132,6 +132,8 @@ class RayNode:
             "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
             "RAY_SERVE_HAPROXY_STATS_PORT": str(ports["haproxy_stats"]),
             "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports["haproxy_metrics"]),
+            # A client that neither sends nor takes anything, amid a request or its answer: Serve waits for an hour.
+            "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "30",
             "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, os.cpu_count() or 1)),
             # A killed HAProxy, or the actor that keeps it, is started anew after three failures: 3 s, not 30 s.
             "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",

@@ -45,7 +45,8 @@ class RedisServer(Service):
         self._fast = fast
         self._folder = home.folder("redis")
         self._password = home.secret("redis")
-        self.url = f"redis://:{self._password}@{ports.LOOPBACK}:{self.port}/0"
+        # With the user in it: some redis-cli say AUTH with an empty one otherwise, which is refused.
+        self.url = f"redis://default:{self._password}@{ports.LOOPBACK}:{self.port}/0"
 
     def command(self) -> Sequence[str]:
         return [str(self._program), str(self._folder / "redis.conf")]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from scripts.launcher.haproxy import narrow
+from scripts.launcher.haproxy import harden, narrow
 
 STARTING = """\
 global
     log 127.0.0.1:514 local0 info
     stats socket /run/x/admin.sock mode 666 level admin expose-fd listeners
+    maxconn 4096
+defaults
+    mode http
 frontend prometheus
     bind :9101
 frontend http_frontend
@@ -54,3 +57,41 @@ def test_the_admin_socket_is_for_its_owner_and_no_log_leaves() -> None:
 
     assert "admin.sock mode 600" in narrowed
     assert "514" not in narrowed
+
+
+def _section(configuration: str, name: str) -> list[str]:
+    found: dict[str, list[str]] = {}
+    for line in configuration.splitlines():
+        if not line.startswith(" "):
+            current = found.setdefault(line, [])
+        else:
+            current.append(line.strip())
+    return found[name]
+
+
+def test_a_request_must_arrive_in_time_before_it_takes_a_place_of_a_replica() -> None:
+    hardened = harden(SERVING, 20_000)
+
+    assert "timeout http-request 10s" in _section(hardened, "defaults")
+    assert "option http-buffer-request" in _section(hardened, "frontend http_frontend")
+    assert _section(hardened, "frontend prometheus") == ["bind :9101"]
+
+
+def test_an_answer_names_no_server_and_a_request_says_where_it_came_from() -> None:
+    frontend = _section(harden(SERVING, 20_000), "frontend http_frontend")
+
+    assert "http-response del-header Server" in frontend
+    assert "option forwardfor except 127.0.0.0/8" in frontend
+
+
+@pytest.mark.parametrize(
+    ("open_files", "connections"),
+    [
+        pytest.param(1024, 209, id="a small limit"),
+        pytest.param(524_288, 10_000, id="more than are wanted"),
+        pytest.param(-1, 10_000, id="no limit"),
+    ],
+)
+def test_as_many_connections_are_held_as_files_may_be_open(open_files: int, connections: int) -> None:
+    assert _section(harden(SERVING, open_files), "global").count(f"maxconn {connections}") == 1
+    assert "maxconn 4096" not in harden(SERVING, open_files)

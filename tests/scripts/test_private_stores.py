@@ -106,6 +106,7 @@ def read(urls: dict[str, str]) -> list[str]:
 def test_data_are_kept_over_a_restart_and_the_addresses_too(home: Path) -> None:
     with running(home) as first:
         write(first.urls)
+        assert urlsplit(first.urls["REDIS_URL"]).username == "default"  # without one, redis-cli -u does not log in
         family = descendants(first.process.pid)
         first.process.send_signal(signal.SIGINT)
         assert first.process.wait(timeout=30) == 0

@@ -6,24 +6,27 @@ from fastapi import FastAPI
 
 from trunkline.web import (
     admin_apps,
+    admin_audit,
+    admin_cache,
     admin_conversations,
     admin_dead_letters,
     admin_keys,
     admin_messages,
+    admin_people,
     admin_pools,
+    admin_queues,
+    admin_secrets,
     admin_tenants,
     admin_token,
+    docs,
     health,
     media,
 )
 from trunkline.web.admin_ports import AdminServices
 from trunkline.web.auth import Authentication
 from trunkline.web.errors import install_error_handlers
-
-DESCRIPTION = """
-Keys come in `X-API-Key` or as a bearer token. With an admin or operator key, `X-Tenant-ID` names the tenant where a
-route needs one; a tenant's key needs no such header.
-"""
+from trunkline.web.openapi import describe
+from trunkline.web.response_headers import ResponseHeaders
 
 _PARTS = (
     health,
@@ -34,8 +37,14 @@ _PARTS = (
     admin_conversations,
     admin_messages,
     admin_dead_letters,
+    admin_people,
     admin_pools,
+    admin_queues,
+    admin_cache,
+    admin_audit,
+    admin_secrets,
     media,
+    docs,
 )
 
 
@@ -44,7 +53,7 @@ def build_admin(services: AdminServices) -> FastAPI:
     app = FastAPI(
         title="Trunkline",
         version=services.version,
-        description=DESCRIPTION,
+        docs_url=None,
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
         redirect_slashes=False,
@@ -52,10 +61,13 @@ def build_admin(services: AdminServices) -> FastAPI:
     app.state.services = services
     app.state.health = health.Health(services)
     # The routes themselves, not the routers: including those would build every route anew at its first request.
-    app.state.routes = [route for part in _PARTS for route in part.router.routes]
-    app.router.routes.extend(app.state.routes)
+    routes = [route for part in _PARTS for route in part.router.routes]
+    app.router.routes.extend(routes)
+    app.openapi = describe(app, routes)  # type: ignore[method-assign]
     app.add_middleware(Authentication, services=services)
     install_error_handlers(app)
+    # Around everything, the answer to a bug included.
+    app.middleware_stack = ResponseHeaders(app.build_middleware_stack())
     return app
 
 

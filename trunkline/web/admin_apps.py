@@ -13,7 +13,8 @@ from trunkline.errors import Conflict
 from trunkline.tenancy.record import DEFAULT_META_APP, MetaApp, Secret
 from trunkline.web.admin_models import Answer, Asked, SecretText, is_mask
 from trunkline.web.admin_tenant_models import AppName
-from trunkline.web.auth import Caller, Services, keyed_router, require_admin, require_staff
+from trunkline.web.auth import Acting, Services, keyed_router, require_admin, require_staff
+from trunkline.web.error_answers import may_answer
 from trunkline.web.errors import error_response, not_found
 
 log = logging.getLogger(__name__)
@@ -58,14 +59,14 @@ class AppList(Answer):
     meta_apps: list[AppShown]
 
 
-@router.post("/meta-apps", status_code=201, dependencies=[Depends(require_admin)])
-async def create_app(body: NewApp, caller: Caller, services: Services) -> AppShown:
+@router.post("/meta-apps", status_code=201, dependencies=[Depends(require_admin)], responses=may_answer(409))
+async def create_app(body: NewApp, actor: Acting, services: Services) -> AppShown:
     """Add a Meta app; its webhooks come to /webhook/whatsapp/{app}."""
     if body.app == DEFAULT_META_APP:
         raise Conflict("app", body.app)
     app = MetaApp(body.app, _secrets(body.app_secret), _secrets(body.verify_token))
-    await services.tenants.create_app(app)
-    log.info("meta_app.created", extra={"app": body.app, "key": caller.key_id})
+    await services.tenants.create_app(app, actor)
+    log.info("meta_app.created", extra={"app": body.app, "key": actor.key_id})
     return _shown(app)
 
 
@@ -75,8 +76,8 @@ async def list_apps(services: Services) -> AppList:
     return AppList(meta_apps=[_shown(app) for app in await services.tenants.list_apps()])
 
 
-@router.delete("/meta-apps/{app}", status_code=204, dependencies=[Depends(require_admin)])
-async def delete_app(app: str, caller: Caller, services: Services) -> Response:
+@router.delete("/meta-apps/{app}", status_code=204, dependencies=[Depends(require_admin)], responses=may_answer(409))
+async def delete_app(app: str, actor: Acting, services: Services) -> Response:
     """Remove a Meta app that no tenant's number belongs to."""
     if not app.isprintable():
         raise not_found("Meta app")
@@ -85,9 +86,9 @@ async def delete_app(app: str, caller: Caller, services: Services) -> Response:
         return error_response(
             409, f"Numbers of tenants belong to the Meta app {app!r}", "CONFLICT", {"tenants": owners}
         )
-    if not await services.tenants.delete_app(app):
+    if not await services.tenants.delete_app(app, actor):
         raise not_found("Meta app")
-    log.info("meta_app.deleted", extra={"app": app, "key": caller.key_id})
+    log.info("meta_app.deleted", extra={"app": app, "key": actor.key_id})
     return Response(status_code=204)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime, timedelta
 from typing import Annotated
 from uuid import UUID
@@ -12,18 +11,18 @@ from pydantic import AwareDatetime, TypeAdapter
 
 from trunkline.tenancy.history import Conversation, Message
 from trunkline.tenancy.record import TenantRecord
+from trunkline.web.addresses import number_of, user_id_of
 from trunkline.web.admin_models import Answer, Cursor, Limit, Time, decode_cursor, page_of
 from trunkline.web.admin_ports import AdminServices
-from trunkline.web.auth import ScopedTenant, Services, keyed_router
+from trunkline.web.auth import Acting, ScopedTenant, Services, keyed_router
 from trunkline.web.errors import bad_request, not_found
+from trunkline.web.reveals import note_reveal
 
 router = keyed_router(tag="conversations", prefix="/state")
 
 # WhatsApp lets a business write freely for so long after the customer's last message.
 FREE_FORM_WINDOW = timedelta(hours=24)
 
-_DIGITS = re.compile(r"[0-9]{4,20}")
-_USER_ID = re.compile(r"[A-Z]{2}\.[A-Za-z0-9._-]{1,120}")
 _BEFORE = TypeAdapter(tuple[AwareDatetime, AwareDatetime, UUID])
 
 
@@ -89,12 +88,18 @@ async def show_conversation(tenant: ScopedTenant, conversation_id: str, services
 
 @router.get("/conversation/{conversation_id}/messages")
 async def list_messages(
-    tenant: ScopedTenant, conversation_id: str, services: Services, limit: Limit = 50, cursor: Cursor = None
+    tenant: ScopedTenant,
+    conversation_id: str,
+    actor: Acting,
+    services: Services,
+    limit: Limit = 50,
+    cursor: Cursor = None,
 ) -> MessagePage:
     """A conversation's messages, newest first."""
     found = await _conversation(services, tenant, conversation_id)
     before = decode_cursor(cursor, _BEFORE)
     rows = await services.history.messages(tenant.tenant_id, UUID(found.conversation_id), limit + 1, before)
+    await note_reveal(services, actor, "messages.shown", tenant.tenant_id, found.conversation_id)
     page, next_cursor = page_of(rows, limit, lambda row: (row.created_at, row.accepted_at, row.message_id))
     return MessagePage(messages=[_shown_message(row) for row in page], next_cursor=next_cursor)
 
@@ -110,11 +115,10 @@ async def _conversation(services: AdminServices, tenant: TenantRecord, conversat
 
 
 def _wa_id(number: str) -> str:
-    # In a query, an unescaped plus arrives as a blank.
-    plain = number.strip().removeprefix("+")
-    if not _DIGITS.fullmatch(plain) and not _USER_ID.fullmatch(plain):
+    found = number_of(number) or user_id_of(number)
+    if found is None:
         raise bad_request({"whatsappNumber": "must be a number in international form, or a WhatsApp user id"})
-    return plain
+    return found
 
 
 def _shown(found: Conversation, tenant: TenantRecord, now: datetime) -> ConversationShown:
@@ -123,7 +127,7 @@ def _shown(found: Conversation, tenant: TenantRecord, now: datetime) -> Conversa
         tenant_id=found.tenant_id,
         conversation_id=found.conversation_id,
         wa_id=found.wa_id,
-        whatsapp_number=f"+{found.wa_id}" if _DIGITS.fullmatch(found.wa_id) else None,
+        whatsapp_number=f"+{found.wa_id}" if number_of(found.wa_id) else None,
         status=_status(found, tenant, now),
         created_at=found.created_at,
         last_activity_at=found.last_activity_at,

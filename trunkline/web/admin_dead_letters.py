@@ -11,10 +11,12 @@ from fastapi import Body, Query
 from pydantic import Field, StringConstraints, TypeAdapter
 
 from trunkline.delivery.replay import Refused
-from trunkline.tenancy.access import Principal
+from trunkline.tenancy.audit import Actor
 from trunkline.tenancy.history import DeadLetter, LetterFilter
+from trunkline.web.admin_messages import TraceAttempt, TraceStep
 from trunkline.web.admin_models import Answer, Asked, Cursor, Limit, Time, decode_cursor, page_of
-from trunkline.web.auth import Caller, Services, TenantOrAll, keyed_router
+from trunkline.web.auth import Acting, Services, TenantOrAll, keyed_router
+from trunkline.web.error_answers import may_answer
 from trunkline.web.errors import ApiError, not_found
 from trunkline.web.traces import trace_of
 
@@ -71,8 +73,8 @@ class DeadLetterPage(Answer):
 class Attempted(Answer):
     """What was done for a message given up: its steps, each attempt with the cloud's answer, and what can be done."""
 
-    steps: list[dict[str, Any]]
-    attempts: list[dict[str, Any]]
+    steps: list[TraceStep]
+    attempts: list[TraceAttempt]
     advice: str | None
 
 
@@ -129,7 +131,7 @@ async def list_dead_letters(
 @router.post("/dead-letters/replay")
 async def replay_many(
     tenant_id: TenantOrAll,
-    caller: Caller,
+    actor: Acting,
     services: Services,
     query: Annotated[ReplayMany, Query()],
     body: Annotated[ReplayMany | None, Body()] = None,
@@ -138,9 +140,9 @@ async def replay_many(
     asked = _asked(query, body)
     ids = [int(each) for each in asked.ids] if asked.ids is not None else None
     wanted = LetterFilter(tenant_id, asked.reason, asked.direction, ids)
-    found = await services.replays.many(wanted, asked.limit, caller.key_id, dry_run=asked.dry_run)
+    found = await services.replays.many(wanted, asked.limit, actor, dry_run=asked.dry_run)
     if not asked.dry_run:
-        _tell(caller, tenant_id, len(found), reason=asked.reason, direction=asked.direction)
+        _tell(actor, tenant_id, len(found), reason=asked.reason, direction=asked.direction)
     return _replayed(found, asked.dry_run)
 
 
@@ -150,16 +152,20 @@ async def show_dead_letter(id: str, tenant_id: TenantOrAll, services: Services) 
     facts = await services.history.letter_facts(tenant_id, _letter_id(id))
     if facts is None or facts.dead_letter is None:
         raise not_found("Dead letter")
-    trace = trace_of(facts)
-    attempted = Attempted(steps=trace.steps, attempts=trace.attempts, advice=trace.advice)
+    trace = trace_of(facts, services.now())
+    attempted = Attempted(
+        steps=[TraceStep.model_validate(step) for step in trace.steps],
+        attempts=[TraceAttempt.model_validate(attempt) for attempt in trace.attempts],
+        advice=trace.advice,
+    )
     return DeadLetterDetails(**_facts(facts.dead_letter), trace=attempted)
 
 
-@router.post("/dead-letters/{id}/replay")
+@router.post("/dead-letters/{id}/replay", responses=may_answer(409))
 async def replay_one(
     id: str,
     tenant_id: TenantOrAll,
-    caller: Caller,
+    actor: Acting,
     services: Services,
     query: Annotated[ReplayOne, Query()],
     body: Annotated[ReplayOne | None, Body()] = None,
@@ -167,11 +173,11 @@ async def replay_one(
     """Deliver one again, behind what was sent meanwhile; 409 says why it cannot be."""
     letter_id = _letter_id(id)
     dry_run = _asked(query, body).dry_run
-    refused = await services.replays.one(tenant_id, letter_id, caller.key_id, dry_run=dry_run)
+    refused = await services.replays.one(tenant_id, letter_id, actor, dry_run=dry_run)
     if isinstance(refused, Refused):
         raise ApiError(409, f"Dead letter {letter_id} cannot be replayed: {refused.words}", "NOT_REPLAYABLE")
     if not dry_run:
-        _tell(caller, tenant_id, 1, dead_letter=letter_id)
+        _tell(actor, tenant_id, 1, dead_letter=letter_id)
     return _replayed([letter_id], dry_run)
 
 
@@ -190,8 +196,8 @@ def _replayed(ids: list[int], dry_run: bool) -> Replayed:
     return Replayed(replayed=len(ids), dry_run=dry_run, ids=[str(each) for each in ids])
 
 
-def _tell(caller: Principal, tenant_id: str | None, count: int, **facts: Any) -> None:
-    log.info("dead_letters.replayed", extra={"tenant": tenant_id, "key": caller.key_id, "count": count, **facts})
+def _tell(actor: Actor, tenant_id: str | None, count: int, **facts: Any) -> None:
+    log.info("dead_letters.replayed", extra={"tenant": tenant_id, "key": actor.key_id, "count": count, **facts})
 
 
 def _shown(row: DeadLetter) -> DeadLetterShown:

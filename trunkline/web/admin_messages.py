@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pydantic import ConfigDict, Field
 
+from trunkline.envelope import Direction
+from trunkline.tenancy.history import MessageFacts
+from trunkline.tenancy.standing import UNKNOWN, Standing
 from trunkline.web.admin_models import Answer
+from trunkline.web.admin_ports import AdminServices
 from trunkline.web.auth import Services, TenantOrAll, keyed_router
 from trunkline.web.errors import not_found
 from trunkline.web.traces import Trace, trace_of
@@ -14,6 +18,24 @@ router = keyed_router(tag="messages")
 LONGEST_ID = 512
 
 
+class TraceStep(Answer):
+    """A step of a message's way; what more there is to tell of it stands beside."""
+
+    model_config = ConfigDict(extra="allow")
+
+    at: str = Field(json_schema_extra={"format": "date-time"})
+    step: str
+
+
+class TraceAttempt(Answer):
+    """One try to deliver; what more there is to tell of it stands beside."""
+
+    model_config = ConfigDict(extra="allow")
+
+    at: str = Field(json_schema_extra={"format": "date-time"})
+    outcome: str
+
+
 class TraceShown(Answer):
     """A message's way so far, what it waits for now, and what an operator can do."""
 
@@ -21,9 +43,14 @@ class TraceShown(Answer):
     tenant_id: str | None
     direction: str
     state: str
-    steps: list[dict[str, Any]]
-    attempts: list[dict[str, Any]]
+    steps: list[TraceStep]
+    attempts: list[TraceAttempt]
     waiting_for: str | None
+    waiting_until: str | None = Field(
+        description="when it is tried at the earliest; of what is out, when its outcome counts as unknown at the "
+        "latest; null if nobody can say",
+        json_schema_extra={"format": "date-time"},
+    )
     advice: str | None
     conversation_id: str | None
     wamid: str | None
@@ -39,7 +66,17 @@ async def show_trace(id: str, tenant_id: TenantOrAll, services: Services) -> Tra
     facts = await services.history.facts(tenant_id, id) if known else None
     if facts is None:
         raise not_found("Message")
-    return _shown_trace(trace_of(facts))
+    return _shown_trace(trace_of(facts, services.now(), await _standing(services, facts)))
+
+
+async def _standing(services: AdminServices, facts: MessageFacts) -> Standing:
+    """What its tenant says of a message that has not left; the actors are not asked about others."""
+    message, spooled = facts.message, facts.spooled
+    if message is not None and message.status in ("received", "waiting"):
+        return await services.actors.standing(message.tenant_id, Direction(message.direction), message.wa_id)
+    if message is None and spooled is not None:
+        return await services.actors.standing(spooled.tenant_id, Direction(spooled.direction), "")
+    return UNKNOWN
 
 
 def _shown_trace(trace: Trace) -> TraceShown:
@@ -48,9 +85,10 @@ def _shown_trace(trace: Trace) -> TraceShown:
         tenant_id=trace.tenant_id,
         direction=trace.direction,
         state=trace.state,
-        steps=trace.steps,
-        attempts=trace.attempts,
+        steps=[TraceStep.model_validate(step) for step in trace.steps],
+        attempts=[TraceAttempt.model_validate(attempt) for attempt in trace.attempts],
         waiting_for=trace.waiting_for,
+        waiting_until=trace.waiting_until,
         advice=trace.advice,
         conversation_id=trace.conversation_id,
         wamid=trace.wamid,

@@ -1,7 +1,8 @@
-"""Routes about what runs: the pools of transformers, and restarting everything."""
+"""Routes about what runs: the pools of transformers, the actors with their memory, and restarting everything."""
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from typing import Annotated, Literal
 
@@ -9,8 +10,10 @@ from fastapi import Depends
 from pydantic import Field, StrictInt, model_validator
 
 from trunkline.delivery.pool_size import LARGEST, SMALLEST
+from trunkline.tenancy.audit import AuditRecord
 from trunkline.web.admin_models import Answer, Asked
-from trunkline.web.auth import Caller, Services, keyed_router, require_admin, require_staff
+from trunkline.web.admin_ports import ActorProcess
+from trunkline.web.auth import Acting, Services, keyed_router, require_admin, require_staff
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +63,24 @@ class PoolsShown(Answer):
     outbound: PoolShown
 
 
+class RunningActor(Answer):
+    """An actor or a replica. One that is `silent` or `unreachable` does not tell what only it knows."""
+
+    name: str
+    kind: str = Field(alias="class")
+    pid: int | None
+    node: str | None
+    memory_bytes: int | None = Field(description="resident memory of its process")
+    memory_limit_bytes: int = Field(description="what it may have; `TRUNKLINE_ACTOR_MEMORY_MB`")
+    state: Literal["alive", "silent", "unreachable"]
+
+
+class ActorsShown(Answer):
+    """Cells, transformers, the supervisor, and the replicas of the web edge."""
+
+    actors: list[RunningActor]
+
+
 class StepShown(Answer):
     """One step of a restart."""
 
@@ -82,20 +103,28 @@ async def show_pools(services: Services) -> PoolsShown:
     return PoolsShown.model_validate(await services.actors.pools())
 
 
+@router.get("/actors", dependencies=[Depends(require_staff)])
+async def list_actors(services: Services) -> ActorsShown:
+    """The actors and replicas, with their memory; answered within two seconds, whoever is silent."""
+    return ActorsShown(actors=[_actor(each) for each in await services.actors.census()])
+
+
 @router.patch("/pools/{pool}", dependencies=[Depends(require_staff)])
-async def scale_pool(pool: PoolName, body: PoolChange, caller: Caller, services: Services) -> PoolsShown:
+async def scale_pool(pool: PoolName, body: PoolChange, actor: Acting, services: Services) -> PoolsShown:
     """Give a pool another size; answers when the change has begun, and GET shows when it is done."""
     low, high = body.bounds()
-    shown = await services.actors.scale(pool, low, high)
-    log.info("pool.scaled", extra={"pool": pool, "min": low, "max": high, "key": caller.key_id})
+    shown = await services.actors.scale(pool, low, high, actor)
+    log.info("pool.scaled", extra={"pool": pool, "min": low, "max": high, "key": actor.key_id})
     return PoolsShown.model_validate(shown)
 
 
 @router.post("/restart", status_code=202, dependencies=[Depends(require_admin)])
-async def restart(caller: Caller, services: Services) -> RestartShown:
+async def restart(actor: Acting, services: Services) -> RestartShown:
     """Begin to restart every actor and replica in turn, under load; one that has begun goes on."""
+    if (await services.actors.restart_progress())["state"] != "running":
+        await services.audit.record(AuditRecord(actor, "restart.begun", None, None))
     shown = await services.actors.restart()
-    log.info("restart.asked", extra={"key": caller.key_id})
+    log.info("restart.asked", extra={"key": actor.key_id})
     return RestartShown.model_validate(shown)
 
 
@@ -103,3 +132,7 @@ async def restart(caller: Caller, services: Services) -> RestartShown:
 async def show_restart(services: Services) -> RestartShown:
     """How the last restart stands."""
     return RestartShown.model_validate(await services.actors.restart_progress())
+
+
+def _actor(process: ActorProcess) -> RunningActor:
+    return RunningActor.model_validate(dataclasses.asdict(process))

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
+from trunkline.delivery.erasing import Erased
+from trunkline.delivery.queues import LaneStates, Purged
 from trunkline.delivery.replay import Refused
+from trunkline.envelope import Direction
 from trunkline.media_links import MediaLink
 from trunkline.tenancy.access import ApiKey, Principal, Role
+from trunkline.tenancy.audit import Actor, AuditEntry, AuditRecord, Place, Verified
 from trunkline.tenancy.history import Conversation, DeadLetter, LetterFilter, Message, MessageFacts, Waiting
 from trunkline.tenancy.record import MetaApp, Secret, TenantRecord
+from trunkline.tenancy.retention import RetentionState
+from trunkline.tenancy.seals import SealedRow, SealsPage
+from trunkline.tenancy.standing import Standing
 
 Probe = Callable[[], Awaitable[None]]
 
 
 class Tenants(Protocol):
-    """The directory of tenants and Meta apps."""
+    """The directory of tenants and Meta apps; changes are noted in the audit log with them, as done by `by`."""
 
-    async def create(self, record: TenantRecord) -> tuple[str, str]:
+    async def create(self, record: TenantRecord, by: Actor) -> tuple[str, str]:
         """Store a new tenant with its first key: `(key_id, key)`; raises Conflict."""
 
     async def get(self, tenant_id: str) -> TenantRecord | None:
@@ -30,13 +37,13 @@ class Tenants(Protocol):
     async def list_tenants(self, limit: int, after: str | None = None) -> list[TenantRecord]:
         """A page of tenants in order of their ids."""
 
-    async def update(self, tenant_id: str, change: Callable[[TenantRecord], TenantRecord]) -> TenantRecord:
+    async def update(self, tenant_id: str, change: Callable[[TenantRecord], TenantRecord], by: Actor) -> TenantRecord:
         """Store what `change` makes of the tenant; raises NotFound or Conflict."""
 
-    async def delete(self, tenant_id: str) -> bool:
+    async def delete(self, tenant_id: str, by: Actor) -> bool:
         """Whether there was such a tenant."""
 
-    async def create_app(self, app: MetaApp) -> None:
+    async def create_app(self, app: MetaApp, by: Actor) -> None:
         """Store a further Meta app; raises Conflict."""
 
     async def list_apps(self) -> list[MetaApp]:
@@ -48,15 +55,15 @@ class Tenants(Protocol):
     async def tenants_of_app(self, app: str, limit: int = 10) -> list[str]:
         """Ids of tenants whose number belongs to it."""
 
-    async def delete_app(self, app: str) -> bool:
+    async def delete_app(self, app: str, by: Actor) -> bool:
         """Whether there was such a Meta app."""
 
 
 class Keys(Protocol):
-    """The directory of keys."""
+    """The directory of keys; changes are noted in the audit log with them, as done by `by`."""
 
     async def create(
-        self, role: Role, tenant_id: str | None, name: str, expires_at: datetime | None = None
+        self, role: Role, tenant_id: str | None, name: str, by: Actor, expires_at: datetime | None = None
     ) -> tuple[str, str]:
         """A new key: `(key_id, key)`."""
 
@@ -66,8 +73,23 @@ class Keys(Protocol):
     async def list_keys(self, tenant_id: str | None) -> list[ApiKey]:
         """The keys of a tenant, or of admins and operators."""
 
-    async def revoke(self, tenant_id: str | None, key_id: str) -> bool:
+    async def revoke(self, tenant_id: str | None, key_id: str, by: Actor) -> bool:
         """Whether there was such a key."""
+
+
+class AuditTrail(Protocol):
+    """The log of who did what. Stores that change something note it themselves, in the same transaction."""
+
+    async def record(self, record: AuditRecord) -> None:
+        """Note what no store of ours changes; to be called before it is done."""
+
+    async def entries(
+        self, limit: int, before: int | None = None, tenant_id: str | None = None, action: str | None = None
+    ) -> list[AuditEntry]:
+        """A page of entries, newest first, those older than the entry `before`."""
+
+    async def verify(self, limit: int, after: Place | None = None) -> Verified:
+        """Check the next entries of the chain, at most `limit`, behind a place that was reached."""
 
 
 class Histories(Protocol):
@@ -112,13 +134,37 @@ class Histories(Protocol):
 
 
 class Replays(Protocol):
-    """Puts dead letters on their way again; `by` is the id of the key that asks."""
+    """Puts dead letters on their way again, noted in the audit log as done by `by`."""
 
-    async def one(self, tenant_id: str | None, letter_id: int, by: str, *, dry_run: bool = False) -> Refused | None:
+    async def one(self, tenant_id: str | None, letter_id: int, by: Actor, *, dry_run: bool = False) -> Refused | None:
         """Replay one dead letter, or say why it cannot be; raises NotFound."""
 
-    async def many(self, wanted: LetterFilter, limit: int, by: str, *, dry_run: bool = False) -> list[int]:
+    async def many(self, wanted: LetterFilter, limit: int, by: Actor, *, dry_run: bool = False) -> list[int]:
         """Replay the oldest that can be: their ids, in the order of the replay."""
+
+
+class PeopleEraser(Protocol):
+    """Removes people's content, noted in the audit log as asked for by `by`."""
+
+    async def erase(self, tenant_id: str, address: str, by: Actor) -> Erased:
+        """Erase the person with this address, under all of theirs; raises Unavailable when it is to be repeated."""
+
+
+class Retention(Protocol):
+    """The job that removes what has been kept for long enough."""
+
+    async def state(self) -> RetentionState:
+        """When it ran, what it removed and how far it is behind."""
+
+
+class Seals(Protocol):
+    """Secrets at rest, and which key has sealed them."""
+
+    async def look(self, limit: int, after: SealedRow | None = None) -> SealsPage:
+        """Which keys have sealed the secrets of the next rows."""
+
+    async def reseal(self, limit: int, after: SealedRow | None, by: Actor) -> SealsPage:
+        """Seal the secrets of the next rows under the first key, noted in the audit log as done by `by`."""
 
 
 class RequestCounter(Protocol):
@@ -126,6 +172,9 @@ class RequestCounter(Protocol):
 
     async def add(self, tenant_id: str, now: datetime) -> int | None:
         """This minute's number with this request, None when nobody can tell."""
+
+    async def used(self, tenant_id: str, now: datetime) -> int | None:
+        """How many there were in this minute, None when nobody can tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +196,52 @@ class ComponentHealth:
     reason: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ActorProcess:
+    """An actor or replica of ours. `state` is `alive`, `silent` or `unreachable`; only the first tells the others."""
+
+    name: str
+    kind: str
+    pid: int | None
+    node: str | None
+    memory_bytes: int | None
+    memory_limit_bytes: int
+    state: Literal["alive", "silent", "unreachable"]
+
+
+class LaneDesk(Protocol):
+    """The lanes: how they stand, and emptying them. `by` is the id of the key that asks."""
+
+    @property
+    def names(self) -> Mapping[Direction, str]: ...
+
+    async def page(
+        self, directions: Sequence[Direction], limit: int, after: tuple[str, str] | None = None
+    ) -> LaneStates:
+        """Lanes that have carried something, in order of tenant and direction, behind the place `after`."""
+
+    async def in_use(
+        self, directions: Sequence[Direction], limit: int, after: tuple[str, str] | None = None
+    ) -> LaneStates:
+        """As `page`, only lanes that are being read or have something in the spool; raises Unavailable."""
+
+    async def of_tenant(self, tenant_id: str, directions: Sequence[Direction] = ...) -> LaneStates:
+        """The lanes of one tenant, whether or not they have carried anything."""
+
+    async def purge(self, tenant_id: str, direction: Direction, by: str) -> int:
+        """Purge one lane: how many messages; raises Unavailable."""
+
+    async def purge_all(self, direction: Direction, by: str) -> Purged:
+        """Purge every lane of a direction that has something; raises Unavailable when nobody knows which."""
+
+
+class Cache(Protocol):
+    """What Redis keeps of tenants."""
+
+    async def clear(self, tenant_id: str, pattern: str | None = None) -> int:
+        """Delete the tenant's keys that match the pattern; how many there were. Raises StoreUnavailable."""
+
+
 class TenantActors(Protocol):
     """The actors behind the API."""
 
@@ -154,7 +249,19 @@ class TenantActors(Protocol):
         """The tenant's token; raises CredentialsRefused, Throttled or Unavailable."""
 
     async def status(self, tenant_id: str) -> dict[str, Any]:
-        """The tenant's token, limits, circuits and backlog, in words and numbers; raises Unavailable."""
+        """The tenant's token, limits and circuits, in words and numbers; raises Unavailable."""
+
+    async def standing(self, tenant_id: str, direction: Direction, wa_id: str) -> Standing:
+        """What a message to or from this customer waits for, as far as the actors say so at once."""
+
+    async def clear_cache(self, tenant_id: str) -> None:
+        """Let the tenant's actor drop what it remembers; raises Unavailable."""
+
+    async def census(self) -> list[ActorProcess]:
+        """Every actor and replica; raises Unavailable when nobody knows which there are."""
+
+    async def forget_people(self, tenant_id: str, wa_ids: Sequence[str]) -> None:
+        """Let the tenant's actor drop what it remembers of these customers; raises Unavailable."""
 
     async def health(self) -> dict[str, ComponentHealth]:
         """How `ray`, `inbound`, `outbound` and `tenants` are."""
@@ -162,8 +269,11 @@ class TenantActors(Protocol):
     async def pools(self) -> dict[str, dict[str, Any]]:
         """`size`, `running`, `min`, `max` and `changing` of `inbound` and `outbound`; raises Unavailable."""
 
-    async def scale(self, pool: str, low: int, high: int) -> dict[str, dict[str, Any]]:
-        """Give a pool other bounds; answers as `pools` does, when the change has begun; raises Unavailable."""
+    async def scale(self, pool: str, low: int, high: int, by: Actor) -> dict[str, dict[str, Any]]:
+        """Give a pool other bounds, noted in the audit log as done by `by`; raises Unavailable.
+
+        Answers as `pools` does, when the change has begun.
+        """
 
     async def restart(self) -> dict[str, Any]:
         """Begin to restart everything, unless that has begun; answers as `restart_progress` does."""
@@ -197,8 +307,14 @@ class AdminServices:
 
     tenants: Tenants
     keys: Keys
+    audit: AuditTrail
     history: Histories
     replays: Replays
+    people: PeopleEraser
+    retention: Retention
+    seals: Seals
+    lanes: LaneDesk
+    cache: Cache
     counter: RequestCounter
     actors: TenantActors
     media: MediaSource

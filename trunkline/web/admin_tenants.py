@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from starlette.responses import Response
 
 from trunkline.errors import NotFound
-from trunkline.tenancy.access import Principal
+from trunkline.tenancy.audit import Actor
 from trunkline.tenancy.record import DEFAULT_META_APP, TenantRecord
 from trunkline.web.admin_models import Cursor, Limit, decode_cursor, page_of
 from trunkline.web.admin_ports import AdminServices
@@ -36,7 +36,7 @@ from trunkline.web.admin_tenant_models import (
     whatsapp_of,
 )
 from trunkline.web.auth import (
-    Caller,
+    Acting,
     OwnTenant,
     Services,
     TenantForAdmin,
@@ -45,8 +45,12 @@ from trunkline.web.auth import (
     require_admin,
     require_staff,
 )
+from trunkline.web.error_answers import may_answer
 from trunkline.web.errors import bad_request, not_found
 from trunkline.web.regions import REGIONS
+from trunkline.web.reveals import note_reveal
+from trunkline.web.tenant_status import status_of
+from trunkline.web.tenant_status_models import TenantStatusShown
 
 log = logging.getLogger(__name__)
 
@@ -55,14 +59,14 @@ router = keyed_router(tag="tenants")
 _AFTER = TypeAdapter(tuple[str])
 
 
-@router.post("/tenants", status_code=201, dependencies=[Depends(require_admin)])
-async def create_tenant(body: NewTenant, caller: Caller, services: Services) -> TenantMade:
+@router.post("/tenants", status_code=201, dependencies=[Depends(require_admin)], responses=may_answer(409))
+async def create_tenant(body: NewTenant, actor: Acting, services: Services) -> TenantMade:
     """Make a tenant; the answer holds its first key, shown this once."""
     record = record_of(body, f"t-{secrets.token_hex(6)}", services.default_region, services.now())
     _check_region(services, body.genesys.region, "genesys.region")
     await _check_app(services, body.whatsapp.app, "whatsapp.app")
-    key_id, key = await services.tenants.create(record)
-    _tell("tenant.created", record.tenant_id, caller)
+    key_id, key = await services.tenants.create(record, actor)
+    _tell("tenant.created", record.tenant_id, actor)
     return shown_made(record, key_id, key)
 
 
@@ -83,35 +87,36 @@ async def show_tenant(tenant: OwnTenant) -> TenantShown:
     return shown(tenant)
 
 
-@router.patch("/tenants/{tenant_id}")
-async def update_tenant(tenant: TenantForAdmin, body: TenantChanges, caller: Caller, services: Services) -> TenantShown:
+@router.patch("/tenants/{tenant_id}", responses=may_answer(409))
+async def update_tenant(tenant: TenantForAdmin, body: TenantChanges, actor: Acting, services: Services) -> TenantShown:
     """Change any subset of a tenant; in force within a second. A masked secret stays as it is."""
     if body.genesys is not None:
         _check_region(services, body.genesys.region, "genesys.region")
     if body.whatsapp is not None:
         await _check_app(services, body.whatsapp.app, "whatsapp.app")
-    updated = await _update(services, tenant, lambda record: changed(record, body, services.default_region))
-    _tell("tenant.updated", tenant.tenant_id, caller, fields=sorted(body.model_fields_set))
+    updated = await _update(services, tenant, lambda record: changed(record, body, services.default_region), actor)
+    _tell("tenant.updated", tenant.tenant_id, actor, fields=sorted(body.model_fields_set))
     return shown(updated)
 
 
 @router.delete("/tenants/{tenant_id}", status_code=204, response_class=Response)
-async def delete_tenant(tenant: TenantForAdmin, caller: Caller, services: Services) -> None:
+async def delete_tenant(tenant: TenantForAdmin, actor: Acting, services: Services) -> None:
     """Delete a tenant: its keys die, its webhooks belong to nobody, its number and integration are free."""
-    if not await services.tenants.delete(tenant.tenant_id):
+    if not await services.tenants.delete(tenant.tenant_id, actor):
         raise not_found("Tenant")
-    _tell("tenant.deleted", tenant.tenant_id, caller)
+    _tell("tenant.deleted", tenant.tenant_id, actor)
 
 
 @router.get("/tenants/{tenant_id}/credentials/genesys")
-async def show_genesys(tenant: TenantForStaff) -> GenesysCredentials:
+async def show_genesys(tenant: TenantForStaff, actor: Acting, services: Services) -> GenesysCredentials:
     """The Genesys credentials, secrets masked."""
+    await note_reveal(services, actor, "credentials.shown", tenant.tenant_id, "genesys")
     return shown_genesys(tenant.genesys)
 
 
-@router.put("/tenants/{tenant_id}/credentials/genesys")
+@router.put("/tenants/{tenant_id}/credentials/genesys", responses=may_answer(409))
 async def replace_genesys(
-    tenant: TenantForAdmin, body: GenesysAsked, caller: Caller, services: Services
+    tenant: TenantForAdmin, body: GenesysAsked, actor: Acting, services: Services
 ) -> GenesysCredentials:
     """Replace all Genesys credentials; a masked secret stays as it is."""
     _check_region(services, body.region, "region")
@@ -119,66 +124,41 @@ async def replace_genesys(
         services,
         tenant,
         lambda record: dataclasses.replace(record, genesys=genesys_of(body, record.genesys, services.default_region)),
+        actor,
     )
-    _tell("tenant.credentials_replaced", tenant.tenant_id, caller, side="genesys")
+    _tell("tenant.credentials_replaced", tenant.tenant_id, actor, side="genesys")
     return shown_genesys(updated.genesys)
 
 
 @router.get("/tenants/{tenant_id}/whatsapp")
-async def show_whatsapp(tenant: TenantForStaff) -> WhatsAppCredentials:
+async def show_whatsapp(tenant: TenantForStaff, actor: Acting, services: Services) -> WhatsAppCredentials:
     """The WhatsApp credentials, the access token masked."""
+    await note_reveal(services, actor, "credentials.shown", tenant.tenant_id, "whatsapp")
     return shown_whatsapp(tenant.whatsapp)
 
 
-@router.put("/tenants/{tenant_id}/whatsapp")
+@router.put("/tenants/{tenant_id}/whatsapp", responses=may_answer(409))
 async def replace_whatsapp(
-    tenant: TenantForAdmin, body: WhatsAppAsked, caller: Caller, services: Services
+    tenant: TenantForAdmin, body: WhatsAppAsked, actor: Acting, services: Services
 ) -> WhatsAppCredentials:
     """Replace all WhatsApp credentials; a masked access token stays as it is."""
     await _check_app(services, body.app, "app")
     updated = await _update(
-        services, tenant, lambda record: dataclasses.replace(record, whatsapp=whatsapp_of(body, record.whatsapp))
+        services, tenant, lambda record: dataclasses.replace(record, whatsapp=whatsapp_of(body, record.whatsapp)), actor
     )
-    _tell("tenant.credentials_replaced", tenant.tenant_id, caller, side="whatsapp")
+    _tell("tenant.credentials_replaced", tenant.tenant_id, actor, side="whatsapp")
     return shown_whatsapp(updated.whatsapp)
 
 
 @router.get("/tenants/{tenant_id}/status")
-async def show_status(tenant: OwnTenant, services: Services) -> dict[str, Any]:
-    """How the tenant does: its actor's word on token, limits and circuits, and what the tables know."""
-    latest = await services.history.dead_letters(tenant.tenant_id, 1)
-    waiting = await services.history.waiting(tenant.tenant_id)
-    told = await services.actors.status(tenant.tenant_id)
-    return {
-        **told,
-        "circuits": {cloud: _in_words(circuit) for cloud, circuit in told.get("circuits", {}).items()},
-        "tenantId": tenant.tenant_id,
-        "name": tenant.name,
-        "status": tenant.status.value,
-        "openConversations": await services.history.open_conversations(tenant.tenant_id),
-        "spooled": waiting.spooled,
-        "deadLetters": waiting.dead_letters,
-        "lastError": latest[0].answer if latest else None,
-    }
+async def show_status(tenant: OwnTenant, services: Services) -> TenantStatusShown:
+    """How the tenant does, in words and numbers; what cannot be found out within a second is told under `missing`."""
+    return TenantStatusShown.model_validate(await status_of(services, tenant))
 
 
-def _in_words(circuit: dict[str, Any]) -> dict[str, Any]:
-    """A circuit with what it means for the tenant's messages."""
-    next_try_s = circuit.get("nextTryInSeconds")
-    when = f"next try in {next_try_s:.0f} s" if next_try_s else "next try now"
-    match circuit.get("state"):
-        case "open":
-            words = f"open: {circuit.get('reason')}; messages wait in order, {when}"
-        case "half_open":
-            words = f"half-open: one call tries whether it is well again; it opened for {circuit.get('reason')}"
-        case _:
-            words = "closed: calls leave as they come"
-    return {**circuit, "words": words}
-
-
-async def _update(services: AdminServices, tenant: TenantRecord, change: Any) -> TenantRecord:
+async def _update(services: AdminServices, tenant: TenantRecord, change: Any, actor: Actor) -> TenantRecord:
     try:
-        return await services.tenants.update(tenant.tenant_id, change)
+        return await services.tenants.update(tenant.tenant_id, change, actor)
     except NotFound:
         raise not_found("Tenant") from None
 
@@ -196,5 +176,5 @@ async def _check_app(services: AdminServices, app: str | None, field: str) -> No
     raise bad_request({field: f"there is no Meta app {app!r}: make it with POST /meta-apps"})
 
 
-def _tell(event: str, tenant_id: str, caller: Principal, **facts: Any) -> None:
-    log.info(event, extra={"tenant": tenant_id, "key": caller.key_id, **facts})
+def _tell(event: str, tenant_id: str, actor: Actor, **facts: Any) -> None:
+    log.info(event, extra={"tenant": tenant_id, "key": actor.key_id, **facts})

@@ -8,9 +8,12 @@ from typing import Annotated, Literal
 from fastapi import Query
 
 from trunkline.errors import CredentialsRefused, StoreUnavailable, Throttled, Unavailable
+from trunkline.tenancy.audit import AuditRecord
 from trunkline.web.admin_models import Answer, Time
-from trunkline.web.auth import ScopedTenant, Services, keyed_router
+from trunkline.web.auth import Acting, ScopedTenant, Services, keyed_router
+from trunkline.web.error_answers import may_answer
 from trunkline.web.errors import ApiError
+from trunkline.web.reveals import note_reveal
 
 router = keyed_router(tag="token")
 
@@ -28,9 +31,10 @@ class TokenShown(Answer):
     source: Literal["cache", "fresh"]
 
 
-@router.get("/auth/token")
+@router.get("/auth/token", responses=may_answer(502))
 async def show_token(
     tenant: ScopedTenant,
+    actor: Acting,
     services: Services,
     force: Annotated[bool, Query(description="ask Genesys for a fresh one")] = False,
 ) -> TokenShown:
@@ -43,6 +47,10 @@ async def show_token(
         raise _failed(error.detail) from None
     except Throttled as error:
         raise _failed(error.detail, math.ceil(error.retry_after_s)) from None
+    if force:
+        await services.audit.record(AuditRecord(actor, "token.forced", tenant.tenant_id, None))
+    else:
+        await note_reveal(services, actor, "token.shown", tenant.tenant_id)
     return TokenShown(
         tenant_id=tenant.tenant_id,
         token_type=view.token_type,

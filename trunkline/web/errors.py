@@ -9,7 +9,8 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.alias_generators import to_camel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -21,15 +22,33 @@ TENANT_IDENTIFICATION_REQUIRED = "Tenant identification required"
 RETRY_AFTER_S = 1
 
 _CODES = {400: "BAD_REQUEST", 404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 413: "PAYLOAD_TOO_LARGE"}
+# Where the library's words do not say what to do.
+_IN_WORDS = {
+    "missing": "is missing: it is required",
+    "extra_forbidden": "is not known here: leave it out; /docs lists the fields",
+}
 _TEXTS = {400: "The body is not JSON", 404: "Not found", 405: "Method not allowed"}
 
 
 class ErrorBody(BaseModel):
-    """What every error looks like."""
+    """What every error looks like, but for the one of the rate limit."""
+
+    model_config = ConfigDict(extra="forbid")
 
     error: str
     code: str
     details: Any = None
+
+
+class RateLimitedBody(BaseModel):
+    """The error of a tenant that has used up its requests."""
+
+    model_config = ConfigDict(extra="forbid", alias_generator=to_camel)
+
+    error: str
+    code: str
+    limit: int
+    retry_after: int
 
 
 class ApiError(Exception):
@@ -73,9 +92,9 @@ def tenant_required() -> ApiError:
     return ApiError(400, TENANT_IDENTIFICATION_REQUIRED, "TENANT_REQUIRED", {"X-Tenant-ID": "name the tenant"})
 
 
-def not_found(what: str) -> ApiError:
-    """No such record, or none that this key may know of."""
-    return ApiError(404, f"{what} not found", "NOT_FOUND")
+def not_found(what: str, details: Mapping[str, str] | None = None) -> ApiError:
+    """No such record, or none that this key may know of; `details` say which there are."""
+    return ApiError(404, f"{what} not found", "NOT_FOUND", dict(details) if details else None)
 
 
 def bad_request(details: Mapping[str, str]) -> ApiError:
@@ -91,7 +110,7 @@ def details_of(error: ValidationError | RequestValidationError, *prefix: str) ->
         if isinstance(error, RequestValidationError):
             place = ["body"] if issue["type"] == "json_invalid" else place[1:]
         field = ".".join([*prefix, *place]) or "body"
-        details.setdefault(field, str(issue["msg"]).removeprefix("Value error, "))
+        details.setdefault(field, _IN_WORDS.get(issue["type"]) or str(issue["msg"]).removeprefix("Value error, "))
     return details
 
 
@@ -122,7 +141,7 @@ async def _http(request: Request, error: Exception) -> Response:
 def _allowed(request: Request) -> str:
     """The methods of this path, of all its routes: the framework knows those of the first one only."""
     path = request.url.path
-    routes = (route for route in request.app.state.routes if route.path_regex.match(path))
+    routes = (route for route in request.app.routes if route.path_regex.match(path))
     return ", ".join(sorted({method for route in routes for method in route.methods}))
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
+from pydantic.alias_generators import to_camel
 from starlette.responses import Response
 
 from trunkline.web.admin_models import Answer, Time
@@ -18,7 +19,7 @@ from trunkline.web.auth import Services
 
 log = logging.getLogger(__name__)
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], generate_unique_id_function=lambda route: to_camel(route.name))
 
 ANSWER_WITHIN_S = 0.9
 ACTOR_COMPONENTS = ("ray", "inbound", "outbound", "tenants")
@@ -42,6 +43,19 @@ class HealthShown(Answer):
     status: Literal["healthy", "degraded", "unhealthy"]
     timestamp: Time
     components: dict[str, ComponentShown]
+
+
+class LiveShown(Answer):
+    """This process answers."""
+
+    status: Literal["alive"]
+
+
+class ReadyShown(Answer):
+    """Whether webhooks can be stored, and which of the stores that can take them are away."""
+
+    status: Literal["ready", "not ready"]
+    missing: list[str]
 
 
 class Health:
@@ -75,7 +89,11 @@ class Health:
         return task
 
 
-@router.get("/health", responses={503: {"model": HealthShown, "description": "Webhooks cannot be stored"}})
+@router.get(
+    "/health",
+    response_model=HealthShown,
+    responses={503: {"model": HealthShown, "description": "Webhooks cannot be stored"}},
+)
 async def show_health(request: Request, services: Services) -> Response:
     """How the platform is; 503 when webhooks cannot be stored."""
     components = await _health(request).components()
@@ -93,19 +111,23 @@ async def show_health(request: Request, services: Services) -> Response:
 
 
 @router.get("/health/live")
-async def show_live() -> dict[str, str]:
+async def show_live() -> LiveShown:
     """This process answers."""
-    return {"status": "alive"}
+    return LiveShown(status="alive")
 
 
-@router.get("/health/ready", responses={503: {"description": "Not ready"}})
+@router.get(
+    "/health/ready",
+    response_model=ReadyShown,
+    responses={503: {"model": ReadyShown, "description": "Webhooks cannot be stored"}},
+)
 async def show_ready(request: Request) -> Response:
     """Whether webhooks can be stored; what is missing although they can is told too."""
     components = await _health(request).components()
     missing = [name for name in STORES_OF_WEBHOOKS if components[name].status == "unhealthy"]
     ready = _can_store(components)
-    body: dict[str, Any] = {"status": "ready" if ready else "not ready", "missing": missing}
-    return JSONResponse(body, 200 if ready else 503)
+    shown = ReadyShown(status="ready" if ready else "not ready", missing=missing)
+    return JSONResponse(shown.model_dump(mode="json", by_alias=True), 200 if ready else 503)
 
 
 def _health(request: Request) -> Health:

@@ -1,51 +1,26 @@
-"""A message's trace: its steps and attempts, what it waits for, and what an operator can do. Pure."""
+"""A message's trace: its steps and attempts, and what an operator can do once it waits for nothing more. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from pydantic.alias_generators import to_camel
 
 from trunkline.tenancy.history import DeadLetter, Event, Message, MessageFacts, Spooled
+from trunkline.tenancy.standing import UNKNOWN, Standing
+from trunkline.web.waits import CLOUDS, WAITING_STATES, iso, wait_of
 
-_CLOUD = {"inbound": "Genesys Cloud", "outbound": "WhatsApp", "status": "Genesys Cloud"}
-
-# What a message in this state waits for, when its last attempt says nothing better.
-_WAITING_FOR = {
-    "received": "a transformer to take it from its queue",
-    "waiting": "its next attempt",
-    "sending": "the answer of {cloud}",
-    "unknown": "the repetition of the attempt whose outcome is unknown, once and under the same id",
-}
-_WAITING_FOR_STATUS = "a status that tells of the attempt whose outcome is unknown, for 30 s; then it is repeated once"
-_WAITING_AFTER = {
-    "credentials_refused": "credentials that {cloud} accepts",
-    "throttled": "the end of the pause that {cloud} asked for",
-    "retry": "its next attempt, in order, after a pause; longer while the tenant's circuit to {cloud} is open",
-    "part_sent": "the sending of its next part",
-    "receipt_waits": "RabbitMQ, to report the failure to the agent",
-}
-# Why it waits in Postgres and not in its queue.
-_SPOOLED = {
-    "broker_away": "it lies in Postgres, for RabbitMQ was away when it came",
-    "parked": "its conversation is parked in Postgres",
-    "replayed": "it lies in Postgres, where its replay has put it behind what came before",
-}
-_ADVICE_AFTER = {
-    "credentials_refused": "Correct the tenant's credentials; what waits is delivered by itself within 10 s.",
-    "throttled": "Nothing to do; if it happens often, have the cloud grant more and raise the tenant's settings.",
-    "retry": "Nothing to do unless it lasts; the last attempt's answer, and the tenant's status, say what is missing.",
-}
 _ADVICE = {
-    "received": "If it stays, see GET /health for the pools and the tenant's status.",
-    "waiting": "If it stays, see the tenant's status and the last attempt.",
-    "sending": "If it stays, its sender died; the message is taken over by itself.",
-    "unknown": "Nothing to do; it is repeated once by the stated rule, or given up as unknown_outcome.",
     "failed": "{cloud} accepted it and could not deliver it: the last step, or the receipt, says why.",
+    "purged": "It was purged or erased on request and is not delivered: trunkline audit list says by whom.",
 }
-_ADVICE_FOR_SPOOLED = "Nothing to do; it is taken up by itself, before anything newer of its conversation."
+# The cloud has it; whether it has arrived there, only the cloud can tell.
+_ADVICE_UNREPORTED = (
+    "WhatsApp accepted it and has not said that it arrived: the phone may be off, or have blocked the number. Nothing "
+    "to do here; a failure would be reported to the agent."
+)
 _REPLAY = "replay it: trunkline dead-letters replay {id}"
 _ADVICE_FOR_DEAD = {
     "unrouted": f"No tenant owns the number or integration: make or correct the tenant, then {_REPLAY}.",
@@ -60,9 +35,7 @@ _ADVICE_FOR_DEAD = {
     "tenant_deleted": "The tenant was deleted while this waited; without the tenant it cannot be replayed.",
 }
 _ADVICE_WITHOUT_FILE = "The rest was delivered, so it cannot be replayed: ask for the attachment again."
-# So long a wait in the spool has been chosen.
-_AT_ONCE = timedelta(seconds=1)
-
+_ADVICE_WITHOUT_CONTENT = "Its content is kept no longer, so it cannot be replayed: ask its sender to send it again."
 
 _NAMES = {"wait_s": "waitSeconds", "retry_after_s": "retryAfterSeconds"}
 
@@ -78,6 +51,7 @@ class Trace:
     steps: list[dict[str, Any]]
     attempts: list[dict[str, Any]]
     waiting_for: str | None
+    waiting_until: str | None
     advice: str | None
     conversation_id: str | None = None
     wamid: str | None = None
@@ -85,20 +59,23 @@ class Trace:
     receipt: str | None = None
 
 
-def trace_of(facts: MessageFacts) -> Trace:
-    """The trace that the tables tell."""
+def trace_of(facts: MessageFacts, now: datetime, standing: Standing = UNKNOWN) -> Trace:
+    """The trace that the tables tell; of what has not left, with what else is known of its tenant just now."""
     if facts.message is None:
         if facts.dead_letter is not None:
             return _trace_of_stray(facts.dead_letter, facts.events)
         assert facts.spooled is not None
-        return _trace_of_spooled(facts.spooled, facts)
+        return _trace_of_spooled(facts.spooled, facts, standing, now)
     message = facts.message
+    wait = None
+    if message.status in WAITING_STATES:
+        wait = wait_of(message.direction, message.status, facts, standing, now)
     attempts = [_attempt(event) for event in facts.events if event.attempt_id is not None]
     if message.status in ("delivered", "failed") and not any(
         a["outcome"] in ("delivered", "repeated") for a in attempts
     ):
         # A delivery without trouble is told by the message's own row.
-        attempts.append({"at": _iso(message.updated_at), "outcome": "delivered"})
+        attempts.append({"at": iso(message.updated_at), "outcome": "delivered"})
     return Trace(
         message_id=message.message_id,
         tenant_id=message.tenant_id,
@@ -106,8 +83,9 @@ def trace_of(facts: MessageFacts) -> Trace:
         state=message.status,
         steps=_steps(message, facts.events, facts.dead_letter),
         attempts=attempts,
-        waiting_for=_waiting_for(message, facts),
-        advice=_advice(message, facts),
+        waiting_for=wait.what if wait else None,
+        waiting_until=iso(wait.until) if wait and wait.until else None,
+        advice=wait.advice if wait else _advice(message, facts),
         conversation_id=message.conversation_id,
         wamid=message.wamid,
         genesys_id=message.genesys_id,
@@ -123,46 +101,49 @@ def _trace_of_stray(letter: DeadLetter, events: list[Event]) -> Trace:
         direction=letter.direction,
         state="dead",
         steps=[
-            *({"at": _iso(event.at), "step": event.event, **_facts(event)} for event in events),
-            {"at": _iso(letter.created_at), "step": "dead", "reason": letter.reason, "answer": letter.answer},
+            *({"at": iso(event.at), "step": event.event, **_facts(event)} for event in events),
+            {"at": iso(letter.created_at), "step": "dead", "reason": letter.reason, "answer": letter.answer},
         ],
         attempts=[_attempt(event) for event in events if event.attempt_id is not None],
         waiting_for=None,
+        waiting_until=None,
         advice=_advice_for(letter),
         wamid=letter.wamid,
         genesys_id=letter.genesys_id,
     )
 
 
-def _trace_of_spooled(spooled: Spooled, facts: MessageFacts) -> Trace:
+def _trace_of_spooled(spooled: Spooled, facts: MessageFacts, standing: Standing, now: datetime) -> Trace:
     """A status, or a message that is not recorded yet."""
+    wait = wait_of(spooled.direction, "waiting", facts, standing, now)
     return Trace(
         message_id=spooled.message_id,
         tenant_id=spooled.tenant_id,
         direction=spooled.direction,
         state="waiting",
         steps=[
-            *({"at": _iso(event.at), "step": event.event, **_facts(event)} for event in facts.events),
-            {"at": _iso(spooled.spooled_at), "step": "waiting"},
+            *({"at": iso(event.at), "step": event.event, **_facts(event)} for event in facts.events),
+            {"at": iso(spooled.spooled_at), "step": "waiting"},
         ],
         attempts=[_attempt(event) for event in facts.events if event.attempt_id is not None],
-        waiting_for=_waiting(spooled.direction, "waiting", facts),
-        advice=_advice_while_waiting("waiting", facts),
+        waiting_for=wait.what,
+        waiting_until=iso(wait.until) if wait.until else None,
+        advice=wait.advice,
     )
 
 
 def _steps(message: Message, events: list[Event], letter: DeadLetter | None) -> list[dict[str, Any]]:
-    steps: list[dict[str, Any]] = [{"at": _iso(_received_at(message, events)), "step": "received"}]
-    steps += [{"at": _iso(event.at), "step": event.event, **_facts(event)} for event in events]
+    steps: list[dict[str, Any]] = [{"at": iso(_received_at(message, events)), "step": "received"}]
+    steps += [{"at": iso(event.at), "step": event.event, **_facts(event)} for event in events]
     if message.status not in ("received", steps[-1]["step"]):
-        steps.append({"at": _iso(message.updated_at), "step": message.status})
+        steps.append({"at": iso(message.updated_at), "step": message.status})
     if letter is not None:
         steps[-1] |= {"reason": letter.reason, "answer": letter.answer}
     return steps
 
 
 def _attempt(event: Event) -> dict[str, Any]:
-    return {"at": _iso(event.at), "outcome": event.event, "attemptId": event.attempt_id, **_facts(event)}
+    return {"at": iso(event.at), "outcome": event.event, "attemptId": event.attempt_id, **_facts(event)}
 
 
 def _received_at(message: Message, events: list[Event]) -> datetime:
@@ -171,55 +152,23 @@ def _received_at(message: Message, events: list[Event]) -> datetime:
     return min(message.accepted_at, message.created_at, events[0].at) if replayed else message.accepted_at
 
 
-def _waiting_for(message: Message, facts: MessageFacts) -> str | None:
-    return _waiting(message.direction, message.status, facts) if message.status in _WAITING_FOR else None
-
-
-def _waiting(direction: str, status: str, facts: MessageFacts) -> str:
-    if facts.tenant_status == "suspended" and status != "sending":
-        return "the activation of its tenant, which is suspended"
-    text = _WAITING_FOR_STATUS if (direction, status) == ("outbound", "unknown") else _WAITING_FOR[status]
-    if status == "waiting" and facts.events:
-        text = _WAITING_AFTER.get(facts.events[-1].event, text)
-    text = text.format(cloud=_CLOUD.get(direction, "the cloud"))
-    spooled = facts.spooled
-    if spooled is None or status == "sending":
-        return text
-    if status == "received":
-        text = "its turn"
-    is_late = spooled.due_at - spooled.spooled_at > _AT_ONCE
-    when = f", to be tried not before {_iso(spooled.due_at)}" if is_late else ""
-    return f"{text}; {_SPOOLED[spooled.cause]}{when}"
-
-
 def _advice(message: Message, facts: MessageFacts) -> str | None:
     letter = facts.dead_letter
     if letter is not None and message.status == "delivered":
         return _ADVICE_WITHOUT_FILE
     if letter is not None and message.status == "dead":
         return _advice_for(letter)
-    if message.status in ("received", "waiting"):
-        return _advice_while_waiting(message.status, facts)
+    if message.status == "delivered" and message.direction == "outbound" and message.receipt in (None, "sent"):
+        return _ADVICE_UNREPORTED
     advice = _ADVICE.get(message.status)
-    return advice.format(cloud=_CLOUD.get(message.direction, "the cloud")) if advice else None
-
-
-def _advice_while_waiting(status: str, facts: MessageFacts) -> str:
-    if facts.tenant_status == "suspended":
-        return "Activate the tenant; what waits is delivered in order."
-    after = _ADVICE_AFTER.get(facts.events[-1].event) if status == "waiting" and facts.events else None
-    return after or (_ADVICE_FOR_SPOOLED if facts.spooled else _ADVICE[status])
+    return advice.format(cloud=CLOUDS.get(message.direction, "the cloud")) if advice else None
 
 
 def _advice_for(letter: DeadLetter) -> str | None:
-    advice = _ADVICE_FOR_DEAD.get(letter.reason)
+    advice = _ADVICE_FOR_DEAD.get(letter.reason) if letter.has_content else _ADVICE_WITHOUT_CONTENT
     return advice.format(id=letter.id) if advice else None
 
 
 def _facts(event: Event) -> dict[str, Any]:
     """What an event tells beside its name, under the names that the API uses."""
     return {_NAMES.get(name) or to_camel(name): value for name, value in event.detail.items() if value is not None}
-
-
-def _iso(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -30,6 +31,8 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 LONGEST_BODY = 4 * 1024 * 1024
+# From the end of the headers on; a cloud sends a webhook in one go, and repeats what was refused.
+BODY_WITHIN_S = 10.0
 RETRY_AFTER_S = 5
 SIGNATURE_HEADER = b"x-hub-signature-256"
 # Anything else could be used to make the handshake echo markup.
@@ -39,21 +42,23 @@ GENESYS_PATH = re.compile(r"/webhook/genesys/?")
 
 
 class Refusal(Exception):
-    """An answer other than 200."""
+    """An answer other than 200; the connection of a body that was not read to its end is of no further use."""
 
     def __init__(self, status: int, error: str, code: str) -> None:
         super().__init__(status, error, code)
         self.status = status
         self.error = error
         self.code = code
+        self.ends_connection = status in (408, 413)
 
 
 class Webhooks:
     """The ASGI application below `/webhook`."""
 
-    def __init__(self, directory: TenantDirectory, intake: Intake) -> None:
+    def __init__(self, directory: TenantDirectory, intake: Intake, body_within_s: float = BODY_WITHIN_S) -> None:
         self._directory = directory
         self._intake = intake
+        self._body_within_s = body_within_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -62,11 +67,12 @@ class Webhooks:
         try:
             await self._answer(scope, receive, send)
         except Refusal as refusal:
-            await _respond(send, refusal.status, {"error": refusal.error, "code": refusal.code})
+            headers = [(b"connection", b"close")] if refusal.ends_connection else []
+            await _respond(send, refusal.status, {"error": refusal.error, "code": refusal.code}, headers)
         except StoreUnavailable as error:
             log.warning("webhook.unstored", extra={"path": scope["path"], "error": str(error)})
             body = {"error": "The webhook cannot be stored at the moment; repeat it", "code": "UNAVAILABLE"}
-            await _respond(send, 503, body, retry_after_s=RETRY_AFTER_S)
+            await _respond(send, 503, body, [(b"retry-after", str(RETRY_AFTER_S).encode())])
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = _full_path(scope)
@@ -76,17 +82,25 @@ class Webhooks:
             if method == "GET":
                 await _respond_text(send, self._handshake(app, scope["query_string"]))
             elif method == "POST":
-                await self._take_meta(app, _signature(scope), await _read_body(scope, receive))
+                await self._take_meta(app, _signature(scope), await self._body(scope, receive))
                 await _respond(send, 200, {"status": "accepted"})
             else:
                 raise Refusal(405, "Method not allowed", "METHOD_NOT_ALLOWED")
         elif GENESYS_PATH.fullmatch(path):
             if method != "POST":
                 raise Refusal(405, "Method not allowed", "METHOD_NOT_ALLOWED")
-            await self._take_genesys(_signature(scope), await _read_body(scope, receive))
+            await self._take_genesys(_signature(scope), await self._body(scope, receive))
             await _respond(send, 200, {"status": "accepted"})
         else:
             raise Refusal(404, "Not found", "NOT_FOUND")
+
+    async def _body(self, scope: Scope, receive: Receive) -> bytes:
+        try:
+            async with asyncio.timeout(self._body_within_s):
+                return await _read_body(scope, receive)
+        except TimeoutError:
+            text = f"The body did not arrive within {self._body_within_s:g} s"
+            raise Refusal(408, text, "REQUEST_TIMEOUT") from None
 
     def _handshake(self, app_name: str, query_string: bytes) -> bytes:
         query = parse_qs(query_string.decode("latin-1"))
@@ -97,6 +111,7 @@ class Webhooks:
         if mode != "subscribe" or not any(matches) or not CHALLENGE.fullmatch(challenge):
             log.warning("webhook.handshake_refused", extra={"app": app_name, "mode": mode[:32]})
             raise Refusal(403, "Verification failed", "VERIFICATION_FAILED")
+        log.info("webhook.handshake_accepted", extra={"app": app_name})
         return challenge.encode()
 
     async def _take_meta(self, app_name: str, signature: str | None, body: bytes) -> None:
@@ -162,11 +177,11 @@ async def _read_body(scope: Scope, receive: Receive) -> bytes:
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-async def _respond(send: Send, status: int, body: dict[str, Any], retry_after_s: int | None = None) -> None:
+async def _respond(
+    send: Send, status: int, body: dict[str, Any], more_headers: Sequence[tuple[bytes, bytes]] = ()
+) -> None:
     content = orjson.dumps(body)
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
-    if retry_after_s is not None:
-        headers.append((b"retry-after", str(retry_after_s).encode()))
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode()), *more_headers]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": content})
 

@@ -15,7 +15,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from tests.trunkline.admin_app import NOW, AdminApp
-from tests.trunkline.records import WEBHOOK_SECRET, tenant_record
+from tests.trunkline.records import BY, WEBHOOK_SECRET, tenant_record
 from tests.trunkline.web.rows import WA_ID, insert, insert_dead_letter, insert_message
 from trunkline.delivery.intake import Intake
 from trunkline.delivery.people import People
@@ -242,7 +242,7 @@ async def test_a_customers_message_that_belonged_to_nobody_is_replayed_once_it_h
         refused = await client.post(path)
         assert refused.status_code == 409 and "no tenant has phone number id" in refused.json()["error"]
         assert (await client.post("/dead-letters/replay", json={"ids": [letter["id"]]})).json()["replayed"] == 0
-        await admin.tenants.create(record)
+        await admin.tenants.create(record, BY)
         assert (await client.post(path)).json()["ids"] == [letter["id"]]
         trace = (await client.get(f"/messages/{wamid}/trace")).json()
     assert (trace["tenantId"], trace["state"]) == (record.tenant_id, "received")
@@ -264,7 +264,7 @@ async def test_an_agents_message_that_belonged_to_nobody_is_verified_again(admin
     async with admin.client() as client:
         rows = (await client.get("/dead-letters?reason=unrouted&direction=outbound")).json()["deadLetters"]
         forged, good = (row["id"] for row in rows[:2])
-        await admin.tenants.create(record)
+        await admin.tenants.create(record, BY)
         refused = await client.post(f"/dead-letters/{forged}/replay")
         assert refused.status_code == 409 and "signature" in refused.json()["error"]
         assert (await client.post("/dead-letters/replay", json={"ids": [forged, good]})).json()["ids"] == [good]
@@ -274,7 +274,7 @@ async def test_an_agents_message_that_belonged_to_nobody_is_verified_again(admin
 
 async def test_letters_of_a_deleted_tenant_are_refused(admin: AdminApp, tenant: TenantRecord) -> None:
     id, envelope = await give_up(admin, tenant, reason="tenant_deleted")
-    await admin.tenants.delete(tenant.tenant_id)
+    await admin.tenants.delete(tenant.tenant_id, BY)
     async with admin.client() as client:
         answer = await client.post(f"/dead-letters/{id}/replay")
         assert (answer.status_code, "its tenant was deleted" in answer.json()["error"]) == (409, True)

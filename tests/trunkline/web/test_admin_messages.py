@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from datetime import timedelta
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from psycopg.types.json import Jsonb
 
+from tests.fakes import envelope
 from tests.trunkline.admin_app import NOW, TOKEN, AdminApp
 from tests.trunkline.web.rows import (
     WA_ID,
@@ -18,9 +20,11 @@ from tests.trunkline.web.rows import (
     insert_message,
     insert_spooled,
 )
+from trunkline.envelope import Direction
 from trunkline.errors import CredentialsRefused, StoreUnavailable, Throttled, Unavailable
 from trunkline.tenancy.circuit import Circuit
 from trunkline.tenancy.record import TenantRecord
+from trunkline.tenancy.standing import Hindrance, Obstacle, Standing
 
 pytestmark = pytest.mark.services
 
@@ -247,18 +251,82 @@ async def test_the_status_joins_the_actors_word_with_the_tables(admin: AdminApp,
     await insert_spooled(admin, tenant.tenant_id)
     async with admin.client(await admin.key_of(tenant)) as client:
         status = (await client.get(f"/tenants/{tenant.tenant_id}/status")).json()
+    letter_at = status.pop("lastErrorAt")
+    assert letter_at is not None
+    nothing = {"messages": 0, "unacked": 0, "spooled": 0, "oldestAgeSeconds": None, "held": None}
     assert status == {
         "tenantId": tenant.tenant_id,
         "name": tenant.name,
         "status": "active",
+        "summary": "active; 1 inbound wait, the oldest for 0 s",
         "openConversations": 1,
+        "rememberedConversations": None,
         "lastError": "no such integration",
         "circuits": {},
+        "limits": None,
+        "requests": {"limit": 100, "usedThisMinute": 1},
+        "backlog": {
+            "inbound": {**nothing, "messages": 1, "spooled": 1, "oldestAgeSeconds": 0.0},
+            "outbound": nothing,
+            "status": nothing,
+        },
+        "lanes": {},
         "spooled": 1,
         "deadLetters": {"exhausted": 1, "rejected": 2},
         "epoch": 3,
         "token": None,
+        "tokenError": None,
+        "missing": {},
     }
+
+
+async def test_the_status_says_in_a_sentence_what_is_wrong(admin: AdminApp, tenant: TenantRecord) -> None:
+    admin.actors.told = {
+        "token": {"ageSeconds": 60, "expiresIn": 3000, "expiresAt": "2026-11-23T12:50:17.000Z"},
+        "tokenError": "invalid_client",
+        "circuits": {
+            "genesys": {"state": "open", "reason": "invalid_client", "nextTryInSeconds": 4.0},
+            "whatsapp": {"state": "closed", "reason": None, "nextTryInSeconds": None},
+        },
+    }
+    queue = f"inbound-whatsapp-messages.{tenant.tenant_id}"
+    held = {"reader": "transformer:inbound:0", "unacked": 0, "held": "invalid_client", "oldestAcceptedAt": 1.0}
+    admin.actors.read = {queue: {**held, "oldestAcceptedAt": NOW.timestamp() - 90}}
+    admin.queues.put(envelope(1, tenant_id=tenant.tenant_id), envelope(2, tenant_id=tenant.tenant_id))
+    async with admin.client(await admin.key_of(tenant)) as client:
+        status = (await client.get(f"/tenants/{tenant.tenant_id}/status")).json()
+    assert status["summary"] == (
+        "active; Genesys token good for 50 min; circuit to Genesys open: invalid_client; messages wait in order, "
+        "next try in 4 s; 2 inbound wait, the oldest for 90 s"
+    )
+    assert status["lastError"] == "invalid_client"
+    assert status["lanes"] == {queue: {"reader": "transformer:inbound:0", "held": "invalid_client", "unacked": 0}}
+
+
+async def test_the_status_is_told_while_broker_redis_and_cell_are_away(
+    admin: AdminApp, tenant: TenantRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(*asked: object) -> dict[str, object]:
+        await asyncio.sleep(600)
+        return {}
+
+    monkeypatch.setattr("trunkline.web.tenant_status.ANSWER_WITHIN_S", 2.0)
+    monkeypatch.setattr(admin.actors, "status", hang)
+    admin.queues.away = "RabbitMQ: connect ECONNREFUSED 127.0.0.1:5672"
+    await insert_spooled(admin, tenant.tenant_id)
+    key = await admin.key_of(tenant)
+    admin.redis.connection_pool.connection_kwargs["port"] = 1
+    await admin.redis.connection_pool.disconnect()
+    async with admin.client(key) as client:
+        answer = await client.get(f"/tenants/{tenant.tenant_id}/status")
+    status = answer.json()
+    assert answer.status_code == 200
+    assert status["missing"] == {
+        "rabbitmq": admin.queues.away, "cell": "no answer within 2 s", "redis": "Cannot connect to Redis",
+    }  # fmt: skip
+    assert (status["backlog"]["inbound"]["messages"], status["backlog"]["inbound"]["spooled"]) == (None, 1)
+    assert (status["requests"]["usedThisMinute"], status["token"], status["circuits"]) == (None, None, {})
+    assert "cell does not answer" in status["summary"]
 
 
 @pytest.mark.parametrize(
@@ -281,3 +349,31 @@ async def test_the_status_tells_in_words_how_each_circuit_is(
     async with admin.client(await admin.key_of(tenant)) as client:
         status = (await client.get(f"/tenants/{tenant.tenant_id}/status")).json()
     assert status["circuits"] == {"genesys": {**told, "words": words}}
+
+
+async def test_a_trace_says_what_the_tenant_waits_for_and_until_when(admin: AdminApp, tenant: TenantRecord) -> None:
+    message_id = await insert_message(admin, tenant, status="received", direction="outbound")
+    admin.actors.stands = Standing(Obstacle(Hindrance.FAILING, "503 Service Unavailable", 12.0), is_read=True)
+    async with admin.client(await admin.key_of(tenant)) as client:
+        trace = (await client.get(f"/messages/{message_id}/trace")).json()
+    assert "503 Service Unavailable" in trace["waitingFor"]
+    assert trace["waitingUntil"] == "2026-11-23T12:00:29.000Z"
+    assert admin.actors.asked == [(tenant.tenant_id, Direction.OUTBOUND, WA_ID)]
+
+
+@pytest.mark.parametrize("status", ["sending", "unknown", "delivered", "failed", "dead", "purged"])
+async def test_the_actors_are_not_asked_about_a_message_that_has_left(
+    admin: AdminApp, tenant: TenantRecord, status: str
+) -> None:
+    message_id = await insert_message(admin, tenant, status=status)
+    async with admin.client() as client:
+        trace = (await client.get(f"/messages/{message_id}/trace")).json()
+    assert trace["state"] == status
+    assert admin.actors.asked == []
+
+
+async def test_actors_that_say_nothing_leave_what_the_tables_tell(admin: AdminApp, tenant: TenantRecord) -> None:
+    message_id = await insert_message(admin, tenant, status="received")
+    async with admin.client() as client:
+        trace = (await client.get(f"/messages/{message_id}/trace")).json()
+    assert (trace["waitingFor"], trace["waitingUntil"]) == ("a transformer to take it from its queue", None)

@@ -13,6 +13,7 @@ from trunkline.tenancy.record import TenantRecord
 pytestmark = pytest.mark.services
 
 ONE = {"size": 1, "running": 1, "min": 1, "max": 1, "changing": False}
+IDLE: dict[str, Any] = {"state": "idle", "steps": [], "error": None}
 RUNNING = {"state": "running", "steps": [{"name": "cell:0", "state": "running", "seconds": None}], "error": None}
 
 
@@ -87,7 +88,8 @@ async def test_a_tenant_neither_sees_nor_changes_pools_nor_restarts(admin: Admin
 
 
 async def test_an_admin_begins_a_restart_and_staff_follow_it(admin: AdminApp) -> None:
-    admin.actors.restarts = [RUNNING, {**RUNNING, "state": "failed", "error": "cell:0: it did not come back"}]
+    failed = {**RUNNING, "state": "failed", "error": "cell:0: it did not come back"}
+    admin.actors.restarts = [IDLE, RUNNING, failed]
     async with admin.client() as client:
         begun = await client.post("/restart")
     assert (begun.status_code, begun.json()) == (202, RUNNING)

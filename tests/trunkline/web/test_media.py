@@ -33,12 +33,16 @@ class World:
         self.links = MediaLinks([Fernet.generate_key().decode()], "https://t.example", 3600, self.clock)
         self.is_there = True
         self.error: TrunklineError | None = None
+        self.erased: set[tuple[str, str]] = set()
         self.asked: list[tuple[str, WhatsAppAccess, str]] = []
         self.path = path
         path.write_bytes(BODY)
 
     async def whatsapp_access(self, tenant_id: str) -> WhatsAppAccess | None:
         return WhatsAppAccess("another number", "EAAG") if self.is_there else None
+
+    async def is_erased(self, tenant_id: str, media_id: str) -> bool:
+        return (tenant_id, media_id) in self.erased
 
     async def keep(self, tenant_id: str, access: WhatsAppAccess, media_id: str) -> tuple[KeptFile, str | None]:
         self.asked.append((tenant_id, access, media_id))
@@ -58,7 +62,7 @@ def world(tmp_path: Path) -> World:
 @pytest.fixture
 async def client(world: World, pool: Pool, redis: Redis) -> AsyncIterator[AsyncClient]:
     """Somebody without a key."""
-    app = AdminApp(pool, redis, media=LinkedMedia(world.links, world, world))
+    app = AdminApp(pool, redis, media=LinkedMedia(world.links, world, world, world))
     async with app.client(None) as made:
         yield made
 
@@ -128,6 +132,14 @@ async def test_a_link_that_has_expired_is_not_found(client: AsyncClient, world: 
 async def test_a_file_of_a_deleted_tenant_is_not_found(client: AsyncClient, world: World) -> None:
     world.is_there = False
     assert (await client.get(world.where())).status_code == 404
+
+
+async def test_a_file_of_a_person_who_was_erased_is_not_found_and_not_loaded_again(
+    client: AsyncClient, world: World
+) -> None:
+    world.erased.add((LINK.tenant_id, LINK.media_id))
+    assert (await client.get(world.where())).status_code == 404
+    assert world.asked == []
 
 
 @pytest.mark.parametrize(

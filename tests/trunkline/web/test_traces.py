@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 
 from trunkline.tenancy.history import DeadLetter, Event, Message, MessageFacts, Spooled
-from trunkline.web.traces import trace_of
+from trunkline.tenancy.standing import UNKNOWN, Standing
+from trunkline.web.traces import Trace
+from trunkline.web.traces import trace_of as _trace_of
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+LOOKED_AT = NOON + timedelta(seconds=2, milliseconds=500)
 MESSAGE = Message(
     tenant_id="alder",
     message_id="5b8f9a52-64a7-4c1e-9a55-0d6f2f6b9c01",
@@ -28,6 +31,10 @@ MESSAGE = Message(
     created_at=NOON,
     updated_at=NOON + timedelta(milliseconds=23),
 )
+
+
+def trace_of(facts: MessageFacts, standing: Standing = UNKNOWN) -> Trace:
+    return _trace_of(facts, LOOKED_AT, standing)
 
 
 def _message(status: str, **changes: Any) -> Message:
@@ -142,7 +149,11 @@ def test_what_has_no_row_but_waits_in_postgres_has_a_trace() -> None:
 @pytest.mark.parametrize(
     ("direction", "waiting_for"),
     [
-        ("outbound", "a status that tells of the attempt whose outcome is unknown, for 30 s; then it is repeated once"),
+        (
+            "outbound",
+            "a status that tells of the attempt whose outcome is unknown, until 2026-11-23T12:00:31.000Z at the "
+            "latest; then it is repeated once",
+        ),
         ("inbound", "the repetition of the attempt whose outcome is unknown, once and under the same id"),
     ],
 )
@@ -191,3 +202,9 @@ def test_every_reason_of_a_dead_letter_comes_with_advice(reason: str) -> None:
     assert trace.steps[-1] | {"reason": reason, "answer": "no such thing"} == trace.steps[-1]
     stray = trace_of(MessageFacts(None, _letter(reason, tenant_id=None), None))
     assert (stray.state, stray.tenant_id, stray.advice) == ("dead", None, trace.advice)
+
+
+def test_a_dead_letter_whose_content_was_let_go_is_not_said_to_be_replayable() -> None:
+    letter = _letter("exhausted", has_content=False)
+    advice = trace_of(MessageFacts(_message("dead"), letter, "active")).advice
+    assert advice is not None and "cannot be replayed" in advice

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -282,6 +283,22 @@ async def test_a_body_of_exactly_four_megabytes_is_taken(world: World) -> None:
     body = meta_body("m1").ljust(LONGEST_BODY)
     assert (await world.meta(body, sign_meta(body, NEW_SECRET))).status_code == 200
     assert world.stored == ["acme/m1"]
+
+
+async def test_a_body_that_does_not_arrive_in_time_gives_its_place_up(world: World) -> None:
+    sent: list[dict[str, Any]] = []
+
+    async def nothing_comes() -> dict[str, Any]:
+        await asyncio.Event().wait()
+        raise AssertionError("something came")
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/webhook/whatsapp", "headers": []}
+    await Webhooks(world.directory, world.intake, body_within_s=0.01)(scope, nothing_comes, send)
+    assert (sent[0]["status"], json.loads(sent[1]["body"])["code"]) == (408, "REQUEST_TIMEOUT")
+    assert (b"connection", b"close") in sent[0]["headers"]
 
 
 @pytest.mark.parametrize(
