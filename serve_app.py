@@ -65,7 +65,8 @@ class SupervisedWebhooks(WebhookParts):
 
 def build_admin_parts(settings: Settings) -> AdminParts:
     """The admin API with the actors behind it."""
-    return AdminParts(settings, lambda tenants: ActorsForAdmin(tenants.get, settings.trunkline_cells))
+    limit_bytes = settings.trunkline_actor_memory_mb * 2**20
+    return AdminParts(settings, lambda tenants: ActorsForAdmin(tenants.get, settings.trunkline_cells, limit_bytes))
 
 
 def _deployment(name: str, edge: Edge, finish_within_s: float) -> serve.Deployment:

@@ -18,6 +18,7 @@ from trunkline.clients.http import open_http
 from trunkline.clients.uploads import Uploads
 from trunkline.clients.whatsapp import WhatsAppClient
 from trunkline.delivery import files, spooling, transform
+from trunkline.delivery.erased import ErasedPeople
 from trunkline.delivery.inbound_route import InboundRoute
 from trunkline.delivery.ledger import Ledger
 from trunkline.delivery.media import InboundMedia, Keeper, OutboundMedia
@@ -36,8 +37,10 @@ from trunkline.stores.activations import ActivationStore
 from trunkline.stores.aliases import AliasStore
 from trunkline.stores.cache import open_redis
 from trunkline.stores.conversations import ConversationStore
-from trunkline.stores.database import open_pool
+from trunkline.stores.customer_files import CustomerFileStore
+from trunkline.stores.database import BY_KEY, open_pool
 from trunkline.stores.directory_feed import DirectoryFeed
+from trunkline.stores.erasures import ErasureStore
 from trunkline.stores.genesys_reports import GenesysReports
 from trunkline.stores.media_accounts import MediaAccounts
 from trunkline.stores.media_fetches import MediaFetches
@@ -59,7 +62,7 @@ class CellParts:
 
     def __init__(self, settings: Settings, cell: str) -> None:
         self._cell = cell
-        self._pool = open_pool(settings.database_url, min_size=1, max_size=4, by_key=True)
+        self._pool = open_pool(settings.database_url, min_size=1, max_size=4, planning=BY_KEY)
         self._redis = open_redis(settings.redis_url)
         self._sealer = Sealer(settings.sealing_keys)
         self._http = open_http(settings.trunkline_cloud_timeout_s)
@@ -102,7 +105,7 @@ class TransformerParts:
         cells: Cells,
         runners: Callable[[], Mapping[tuple[str, Direction], spooling.Runner]],
     ) -> None:
-        self._pool = open_pool(settings.database_url, min_size=1, max_size=4, by_key=True)
+        self._pool = open_pool(settings.database_url, min_size=1, max_size=4, planning=BY_KEY)
         self._http = open_http(settings.trunkline_cloud_timeout_s)
         self._downloads = Downloads(settings.cloud_urls, IDLE_TIMEOUT_S)
         self._uploads = Uploads(IDLE_TIMEOUT_S)
@@ -121,13 +124,17 @@ class TransformerParts:
         self._graph_media = GraphMedia(self._downloads, self._uploads, settings.graph_api_url)
         self._keeper = Keeper(self._files, self._graph_media)
         accounts = MediaAccounts(tenant_store(settings, self._pool), self._pool)
-        self._media_keeper = MediaKeeper(self._fetches, self._keeper, self._files, accounts)
+        self._media_keeper = MediaKeeper(
+            self._fetches, self._keeper, self._files, accounts, CustomerFileStore(self._pool)
+        )
+        self._erased = ErasedPeople(ErasureStore(self._pool))
         self.transformer = Transformer(
             cells,
             self.ledger,
             self._routes(settings, cells),
             storing.publish,
             TakeOvers(TakeOverCounts(self._pool)),
+            self._erased,
             owner=this_owner(),
             cloud_timeout_s=settings.trunkline_cloud_timeout_s,
             calls_in_flight=settings.trunkline_calls_in_flight,
@@ -138,7 +145,7 @@ class TransformerParts:
         await self._pool.open()
         self._publisher.start()
         self.consumer.start()
-        repeated = (self._parking, self._media_keeper, self._spool_feed)
+        repeated = (self._parking, self._media_keeper, self._spool_feed, self._erased)
         self._repeated = [asyncio.create_task(each.run()) for each in repeated]
 
     @property

@@ -47,7 +47,9 @@ class Settings(BaseModel):
     credentials_keys: SecretStr = Field(
         SecretStr(""), description="comma-separated Fernet keys that seal secrets at rest: the first seals, all open"
     )
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="what is logged")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="what is logged; DEBUG of our own lines only"
+    )
     conversation_window_hours: int = Field(
         72, ge=1, le=8760, description="after so many idle hours a conversation is closed; tenants may set their own"
     )
@@ -61,6 +63,9 @@ class Settings(BaseModel):
     )
     trunkline_cells: int = Field(1, ge=1, le=64, description="actors that share the tenants between them")
     trunkline_intake_replicas: int = Field(1, ge=1, le=64, description="Serve replicas that take webhooks")
+    trunkline_actor_memory_mb: int = Field(
+        512, ge=64, le=1_000_000, description="megabytes that an actor may have; more is shown as too much"
+    )
     trunkline_prefetch: int = Field(200, ge=1, le=2000, description="deliveries a lane holds unacknowledged")
     trunkline_calls_in_flight: int = Field(20, ge=1, le=1000, description="calls at once per tenant and cloud")
     trunkline_cloud_timeout_s: float = Field(

@@ -16,12 +16,13 @@ from trunkline.lanes.publisher import LanePublisher
 from trunkline.media_links import MediaLinks
 from trunkline.stores.aliases import AliasStore
 from trunkline.stores.arrivals import ArrivalStore
-from trunkline.stores.database import Pool, open_pool
+from trunkline.stores.database import BY_KEY, Pool, open_pool
 from trunkline.stores.directory_feed import DirectoryFeed
 from trunkline.stores.housekeeping import Housekeeping
 from trunkline.stores.lanes import LaneStore
 from trunkline.stores.media_files import MediaFiles
 from trunkline.stores.pools import PoolStore
+from trunkline.stores.retention_job import RetentionJob
 from trunkline.stores.sealing import Sealer
 from trunkline.stores.spool import SpoolStore
 from trunkline.stores.tenants import TenantStore
@@ -64,7 +65,7 @@ class WebhookParts:
     """What a replica that takes webhooks runs on; to be built inside its event loop."""
 
     def __init__(self, settings: Settings) -> None:
-        self._pool = open_pool(settings.database_url, min_size=1, max_size=4, by_key=True)
+        self._pool = open_pool(settings.database_url, min_size=1, max_size=4, planning=BY_KEY)
         directory = build_directory(settings, self._pool)
         self._feed = DirectoryFeed(settings.database_url, directory)
         self._publisher = LanePublisher(settings.rabbitmq_url, "intake", settings.trunkline_queue_type)
@@ -96,10 +97,12 @@ class SupervisorParts:
     """What the supervisor runs on; to be built inside its event loop."""
 
     pool: Pool
+    tidying: Pool
     lanes: LaneStore
     spool: SpoolStore
     pools: PoolStore
     housekeeping: Housekeeping
+    retention: RetentionJob
     consumer: LaneConsumer
     directory: TenantDirectory
     feed: DirectoryFeed
@@ -107,6 +110,7 @@ class SupervisorParts:
     async def start(self) -> None:
         """Connect; returns once the directory is loaded."""
         await self.pool.open()
+        await self.tidying.open()
         self.consumer.start()
         self.feed.start()
         await self.feed.loaded.wait()
@@ -115,14 +119,17 @@ class SupervisorParts:
 def build_supervisor(settings: Settings) -> SupervisorParts:
     """The supervisor's stores."""
     pool = open_pool(settings.database_url, min_size=1, max_size=4)
+    tidying = open_pool(settings.database_url, min_size=0, max_size=2, planning=BY_KEY)
     directory = build_directory(settings, pool)
     consumer = LaneConsumer(settings.rabbitmq_url, "supervisor", settings.trunkline_queue_type)
     return SupervisorParts(
         pool,
+        tidying,
         LaneStore(pool),
         SpoolStore(pool),
         PoolStore(pool),
         Housekeeping(pool),
+        RetentionJob(settings.database_url, tidying, settings.conversation_window_hours),
         consumer,
         directory,
         DirectoryFeed(settings.database_url, directory),

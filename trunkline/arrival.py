@@ -27,7 +27,10 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Stray:
-    """A part of a webhook that no lane can take, kept with its reason; `body` is as much as a replay needs."""
+    """A part of a webhook that no lane can take, kept with its reason; `body` is as much as a replay needs.
+
+    `wa_id` is the customer's address, as far as it names one and belongs to a tenant.
+    """
 
     message_id: uuid.UUID
     direction: Direction
@@ -37,3 +40,4 @@ class Stray:
     tenant_id: str | None = None
     wamid: str | None = None
     genesys_id: str | None = None
+    wa_id: str | None = None

@@ -85,7 +85,12 @@ class OutOfDate:
     """The tenant has a newer activation: ask its cell again."""
 
 
-ClaimAnswer = Granted | Settled | Busy | Uncertain | Behind | OutOfDate
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """Its person was erased since it was accepted: it is to be purged."""
+
+
+ClaimAnswer = Granted | Settled | Busy | Uncertain | Behind | OutOfDate | Erased
 
 
 @dataclass(frozen=True, slots=True)

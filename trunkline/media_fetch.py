@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# Meta keeps a file for 7 days (protocol notes section 3.3); then it cannot be fetched any more.
+KEPT_BY_META_DAYS = 7
+
 
 @dataclass(frozen=True, slots=True)
 class DueFetch:

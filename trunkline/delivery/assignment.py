@@ -76,6 +76,8 @@ class Assignments:
         self._tenant_of = tenant_of
         self._members: dict[str, _Member] = {}
         self._wanted: dict[str, str] = {}
+        # Lanes that no transformer is to read: who asked for that, and until when.
+        self._held: dict[str, tuple[str, float]] = {}
         self._moving: set[tuple[str, str]] = set()
 
     # --- members ---
@@ -104,10 +106,34 @@ class Assignments:
         """The lane has something, or may have."""
         self._wanted.setdefault(lane, pool)
 
+    def hold(self, lane: str, by: str, until: float, now: float) -> bool:
+        """Give the lane to nobody until then, or for longer than before; whether nobody else holds it.
+
+        Whoever reads it now has to give it up.
+        """
+        holder, held_until = self._held.get(lane, (by, now))
+        if holder != by and held_until > now:
+            return False
+        self._held[lane] = (by, until)
+        return True
+
+    def release(self, lane: str, by: str) -> None:
+        """`by` holds the lane no longer."""
+        if self._held.get(lane, (None, 0.0))[0] == by:
+            del self._held[lane]
+
+    def is_held(self, lane: str, now: float) -> bool:
+        """Whether no transformer is to read the lane."""
+        return lane in self._held and self._held[lane][1] > now
+
     def reader_of(self, lane: str) -> str | None:
         """The transformer that reads the lane, as far as is known."""
         tenant = self._tenant_of(lane)
         return next((name for name, state in self._members.items() if lane in state.tenants.get(tenant, ())), None)
+
+    def in_use(self) -> set[str]:
+        """Lanes that are being read, or have something and no reader."""
+        return set(self._wanted).union(*(lanes for state in self._members.values() for lanes in state.tenants.values()))
 
     def counts(self) -> dict[str, int]:
         """Lanes of each pool that are being read."""
@@ -161,6 +187,8 @@ class Assignments:
         for lane, pool in list(self._wanted.items()):
             if self.reader_of(lane) is not None:
                 del self._wanted[lane]
+            elif self.is_held(lane, now):
+                continue
             elif (member := self._reader_for(self._tenant_of(lane), pool, now)) is not None:
                 self._members[member].add(self._tenant_of(lane), lane, UNCONFIRMED)
                 del self._wanted[lane]
@@ -197,6 +225,14 @@ class Assignments:
             for tenant, lanes in state.tenants.items()
             if (state.pool, tenant) not in self._moving
         ]
+
+    def relinquishment(self, lane: str) -> GiveUp | None:
+        """What to ask for so that nobody reads the lane; None when nobody does, or it is on its way elsewhere."""
+        tenant = self._tenant_of(lane)
+        for name, state in self._members.items():
+            if lane in state.tenants.get(tenant, ()) and (state.pool, tenant) not in self._moving:
+                return GiveUp(tenant, state.pool, (lane,), name)
+        return None
 
     def begin(self, change: GiveUp) -> None:
         """The transformer is asked to give the lanes up: nobody else gets any of the tenant's until it has answered."""

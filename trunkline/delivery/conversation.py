@@ -80,7 +80,8 @@ class Entry:
 class LaneParts:
     """What all conversations of a lane share. `acknowledge` acks a delivery once its outcome is stored.
 
-    `finished` is called when a message has come to its end, `stepped` when anything happens.
+    `finished` is called when a message has come to its end, `stepped` when anything happens. `facts` are what log lines
+    say of the lane.
     """
 
     deliver: Callable[[Envelope, Turn], Awaitable[Done]]
@@ -91,6 +92,7 @@ class LaneParts:
     spool: LaneSpool
     interrupted: asyncio.Event
     faults: Counter[str]
+    facts: dict[str, str]
 
 
 class ConversationQueue:
@@ -169,7 +171,8 @@ class ConversationQueue:
             raise
         except Exception as error:
             # Our own bug: the lane goes back as a whole, in order, rather than skip a message.
-            log.exception("lane.failed", extra={"envelope": entry.envelope.message_id})
+            facts = {"tenant": entry.envelope.tenant_id, "message_id": entry.envelope.message_id}
+            log.exception("lane.failed", extra=facts)
             self._parts.faults[entry.envelope.message_id] += 1
             if self._parts.faults[entry.envelope.message_id] < FAULTS_AT_MOST:
                 raise LaneHeld("an error of our own, see the log", AFTER_FAULT_S) from error
@@ -182,7 +185,7 @@ class ConversationQueue:
             try:
                 due = await self._parts.spool.due(self._name)
             except Unavailable as error:
-                log.info("lane.spool_waits", extra={"error": str(error)})
+                log.info("lane.spool_waits", extra={**self._parts.facts, "error": str(error)})
                 due = []
             self.may_be_spooled = bool(due)
             self._put_first(due)
@@ -207,7 +210,7 @@ class ConversationQueue:
                 self._drop_spooled()  # it is offered again within a second
                 self.may_be_spooled = False
         except Unavailable as error:
-            log.info("lane.spool_waits", extra={"error": str(error)})
+            log.info("lane.spool_waits", extra={**self._parts.facts, "error": str(error)})
             await self._rest()
 
     async def _nothing_comes(self) -> bool:
@@ -224,7 +227,7 @@ class ConversationQueue:
         try:
             await self._parts.spool.park([each.envelope for each in entries], wait_s)
         except Unavailable as error:
-            log.info("lane.spool_waits", extra={"error": str(error)})
+            log.info("lane.spool_waits", extra={**self._parts.facts, "error": str(error)})
             await self._rest()
             return
         self._take_off(entries)
@@ -240,7 +243,7 @@ class ConversationQueue:
             entries = self._held_behind()
             await self._parts.spool.park([each.envelope for each in entries], 0.0)
         except Unavailable as error:
-            log.info("lane.spool_waits", extra={"error": str(error)})
+            log.info("lane.spool_waits", extra={**self._parts.facts, "error": str(error)})
         else:
             self._take_off(entries)
             self.may_be_spooled = True
@@ -269,7 +272,7 @@ class ConversationQueue:
             await self._parts.spool.remove(entry.envelope)
         except Unavailable as error:
             # It is tried again, and found settled.
-            log.info("lane.spool_waits", extra={"error": str(error)})
+            log.info("lane.spool_waits", extra={**self._parts.facts, "error": str(error)})
             await self._rest()
             return
         self._entries.popleft()

@@ -42,8 +42,10 @@ class Tenants(Protocol):
 class InboundMedia(Protocol):
     """Customers' files on their way to Genesys."""
 
-    async def attach(self, tenant_id: str, access: WhatsAppAccess, file: CustomerFile) -> Attachable | Unattachable:
-        """Keep the file where Genesys can fetch it; raises CredentialsRefused or Throttled."""
+    async def attach(
+        self, tenant_id: str, access: WhatsAppAccess, file: CustomerFile, message_id: str
+    ) -> Attachable | Unattachable:
+        """Keep the message's file where Genesys can fetch it; raises CredentialsRefused or Throttled."""
 
 
 class OutboundMedia(Protocol):
@@ -92,31 +94,31 @@ class CustomerFiles:
         # The number that the message came to, which is another one since if the tenant's account has changed.
         access = replace(credentials.whatsapp, phone_number_id=envelope.payload["phoneNumberId"])
         async with self._turns.of(envelope.tenant_id):
-            attached = await self._attach(envelope.tenant_id, access, file)
+            attached = await self._attach(envelope, access, file)
         if attached is None:
             return Unattachable("could not be loaded")  # and stays on the list: a replay will find it
-        await self._forget(envelope.tenant_id, file.media_id)
+        await self._forget(envelope, file.media_id)
         return attached
 
     async def _attach(
-        self, tenant_id: str, access: WhatsAppAccess, file: CustomerFile
+        self, envelope: Envelope, access: WhatsAppAccess, file: CustomerFile
     ) -> Attachable | Unattachable | None:
         for _ in range(THROTTLED_TRIES):
             try:
-                return await self._media.attach(tenant_id, access, file)
+                return await self._media.attach(envelope.tenant_id, access, file, envelope.message_id)
             except Throttled as error:
                 await asyncio.sleep(min(error.retry_after_s, LONGEST_THROTTLE_S))
             except CredentialsRefused as error:
                 used = access.access_token
-                await self._tenants.refused(tenant_id, Cloud.WHATSAPP, used, error.detail, expired=False)
+                await self._tenants.refused(envelope.tenant_id, Cloud.WHATSAPP, used, error.detail, expired=False)
                 break
         return None
 
-    async def _forget(self, tenant_id: str, media_id: str) -> None:
+    async def _forget(self, envelope: Envelope, media_id: str) -> None:
         try:
-            await self._fetches.done(tenant_id, media_id)
+            await self._fetches.done(envelope.tenant_id, media_id)
         except StoreUnavailable as error:
-            log.info("media.still_listed", extra={"tenant": tenant_id, "error": str(error)})  # found kept, later
+            log.info("media.still_listed", extra={**_named(envelope), "error": str(error)})  # found kept, later
 
 
 class AgentFiles:
@@ -139,11 +141,11 @@ class AgentFiles:
         if credentials.whatsapp_held is not None:
             raise LaneHeld(credentials.whatsapp_held.reason, credentials.whatsapp_held.retry_after_s)
         async with self._turns.of(envelope.tenant_id):
-            uploaded = {file.url: await self._upload(envelope.tenant_id, credentials, file) for file in files}
+            uploaded = {file.url: await self._upload(envelope, credentials, file) for file in files}
         return {url: file for url, file in uploaded.items() if file is not None}
 
-    async def _upload(self, tenant_id: str, credentials: Credentials, file: AgentFile) -> UploadedFile | None:
-        access = credentials.whatsapp
+    async def _upload(self, envelope: Envelope, credentials: Credentials, file: AgentFile) -> UploadedFile | None:
+        tenant_id, access = envelope.tenant_id, credentials.whatsapp
         try:
             return await self._media.upload(
                 tenant_id, access, credentials.genesys_region, credentials.genesys_token, file
@@ -151,7 +153,7 @@ class AgentFiles:
         except Rejected as error:
             if file.required:
                 raise
-            log.info("media.left_out", extra={"tenant": tenant_id, "error": str(error)})
+            log.info("media.left_out", extra={**_named(envelope), "error": str(error)})
             return None
         except CredentialsRefused as error:
             used = access.access_token
@@ -160,3 +162,8 @@ class AgentFiles:
         except Throttled as error:
             await self._tenants.throttled(tenant_id, Cloud.WHATSAPP, error.detail, error.retry_after_s, error.code)
             raise LaneHeld(error.detail, error.retry_after_s) from error
+
+
+def _named(envelope: Envelope) -> dict[str, str]:
+    """What a log line says of the message."""
+    return {"tenant": envelope.tenant_id, "message_id": envelope.message_id}

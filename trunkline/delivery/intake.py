@@ -259,7 +259,7 @@ def _genesys_arrival(
         body = orjson.dumps({"v": 1, "source": "genesys", "webhook": webhook})
         key = uuid.UUID(message_id_for(record.tenant_id, Direction.OUTBOUND, body.hex()))
         words = "it has no usable id, so no receipt could name it"
-        return Stray(key, Direction.OUTBOUND, "invalid", words, body, record.tenant_id)
+        return Stray(key, Direction.OUTBOUND, "invalid", words, body, record.tenant_id, wa_id=identity)
     status = str(webhook.get("status") or "") if kind == "Receipt" else ""
     text = webhook.get("text")
     envelope = Envelope(
@@ -310,4 +310,6 @@ def _stray(element: Element, reason: str, words: str, tenant_id: str | None, app
     state = str(element.raw.get("status")) if isinstance(element.raw, dict) else ""
     key = external_id or body.hex()
     message_id = uuid.UUID(message_id_for(tenant_id or "", direction, str(element.phone_number_id), key, state))
-    return Stray(message_id, direction, reason, words, body, tenant_id, wamid=external_id)
+    is_readable = tenant_id is not None and isinstance(element.raw, dict)
+    wa_id = sender_identity(element.raw, element.contact) if is_readable else None
+    return Stray(message_id, direction, reason, words, body, tenant_id, wamid=external_id, wa_id=wa_id)

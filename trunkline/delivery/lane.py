@@ -29,6 +29,10 @@ MOST_HELD_SHARE = 4
 class Subscription(Protocol):
     """The lane's queue being read."""
 
+    @property
+    def unacked(self) -> int:
+        """Deliveries received and not acknowledged."""
+
     async def close(self) -> None:
         """Receive nothing more, and return everything that is not acknowledged, in its order."""
 
@@ -41,7 +45,7 @@ class LaneRunner:
     """Reads one lane, its queue and its part of the spool, until told to stop.
 
     `standing` tells whether the lane may be read and how far ahead, at most `prefetch`; `unreadable` keeps what is not
-    an envelope, `give_up` what breaks the code.
+    an envelope, `give_up` what breaks the code. `facts` are what its log lines say of the lane.
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class LaneRunner:
         give_up: Callable[[Envelope, Rejected], Awaitable[Done]],
         spool: LaneSpool,
         prefetch: int,
+        facts: dict[str, str],
     ) -> None:
         self._subscribe = subscribe
         self._standing = standing
@@ -67,9 +72,19 @@ class LaneRunner:
         self._is_probing = False
         self._most_held = max(1, prefetch // MOST_HELD_SHARE)
         self._parts = LaneParts(
-            deliver, give_up, self._ack_when_stored, self._finished, self._stepped, spool, self._interrupted, Counter()
+            deliver,
+            give_up,
+            self._ack_when_stored,
+            self._finished,
+            self._stepped,
+            spool,
+            self._interrupted,
+            Counter(),
+            facts,
         )
         self._subscription: Subscription | None = None
+        # When the oldest of what was returned to the queue was accepted: it stays the oldest until it comes again.
+        self._returned_oldest_at: float | None = None
         self.active_at = time.monotonic()
         self.stepped_at = time.monotonic()
 
@@ -91,10 +106,14 @@ class LaneRunner:
         return len(self._working) - len(self._conversations) + held
 
     @property
+    def unacked(self) -> int:
+        """Deliveries of its queue that are not acknowledged."""
+        return self._subscription.unacked if self._subscription else 0
+
+    @property
     def oldest_accepted_at(self) -> float | None:
-        """When the oldest message that waits here was accepted, in Unix seconds."""
-        oldest = (queue.oldest_accepted_at for queue in self._conversations.values())
-        return min((at for at in oldest if at is not None), default=None)
+        """When the oldest message that waits here, or was returned to the queue, was accepted, in Unix seconds."""
+        return _oldest(self._returned_oldest_at, *(queue.oldest_accepted_at for queue in self._conversations.values()))
 
     async def run(self) -> None:
         """Consume until `stop`; returns with everything finished or given back."""
@@ -125,15 +144,17 @@ class LaneRunner:
                 self._is_probing = isinstance(standing, Ready) and standing.is_half_open
                 await self._read(min(most, self._prefetch))
         except Unavailable as error:
-            log.info("lane.waits", extra={"error": str(error)})
+            log.info("lane.waits", extra={**self._parts.facts, "error": str(error)})
             return SUBSCRIBE_AGAIN_S
         except Exception:
-            log.exception("lane.failed")  # our own bug must not leave the lane without a reader
+            # Our own bug must not leave the lane without a reader.
+            log.exception("lane.failed", extra=self._parts.facts)
             return SUBSCRIBE_AGAIN_S
         return min(self._held.retry_after_s, HELD_CHECK_S) if self._held else 0.0
 
     async def _read(self, prefetch: int) -> None:
         self._interrupted.clear()
+        self._returned_oldest_at = None
         subscribing = asyncio.create_task(self._subscribe_once_possible(prefetch))
         try:
             await self._interrupted.wait()
@@ -153,9 +174,9 @@ class LaneRunner:
             try:
                 self._subscription = await self._subscribe(prefetch, self._receive, self._interrupted.set)
             except Unavailable as error:
-                log.info("lane.waits", extra={"error": str(error)})
+                log.info("lane.waits", extra={**self._parts.facts, "error": str(error)})
             except Exception:
-                log.exception("lane.failed")
+                log.exception("lane.failed", extra=self._parts.facts)
             else:
                 return
             await asyncio.sleep(SUBSCRIBE_AGAIN_S)
@@ -194,10 +215,11 @@ class LaneRunner:
         except LaneHeld as held:
             self._give_back(held.reason, held.retry_after_s)
         except Exception:
-            log.exception("lane.failed", extra={"conversation_length": len(queue)})
+            log.exception("lane.failed", extra={**self._parts.facts, "conversation_length": len(queue)})
             self._give_back("an error of our own, see the log", AFTER_FAULT_S)
         finally:
             del self._conversations[conversation]
+            self._returned_oldest_at = _oldest(self._returned_oldest_at, queue.oldest_accepted_at)
 
     def _stepped(self) -> None:
         self.stepped_at = time.monotonic()
@@ -227,7 +249,7 @@ class LaneRunner:
             await self._unreadable(delivery.body)
         except Exception as error:
             if not isinstance(error, Unavailable):
-                log.exception("lane.failed")
+                log.exception("lane.failed", extra=self._parts.facts)
             self._give_back("an unreadable message cannot be kept", SUBSCRIBE_AGAIN_S)
             return
         delivery.ack()
@@ -240,3 +262,7 @@ class LaneRunner:
         deadline = time.monotonic() + wait_s
         while not self._stopping and (left := deadline - time.monotonic()) > 0:
             await asyncio.sleep(min(left, 0.1))
+
+
+def _oldest(*accepted: float | None) -> float | None:
+    return min((at for at in accepted if at is not None), default=None)

@@ -24,6 +24,13 @@ class Accounts(Protocol):
         """How the tenant's files are fetched; None when there is no such tenant."""
 
 
+class ErasedFiles(Protocol):
+    """Files of people who were erased."""
+
+    async def is_erased(self, tenant_id: str, media_id: str) -> bool:
+        """Whether nobody may load this file again; raises StoreUnavailable."""
+
+
 class FileKeeper(Protocol):
     """Loads customers' files into the store."""
 
@@ -34,16 +41,17 @@ class FileKeeper(Protocol):
 class LinkedMedia:
     """Opens links, and loads a file that is not here: another node may have fetched it first."""
 
-    def __init__(self, links: Links, accounts: Accounts, keeper: FileKeeper) -> None:
+    def __init__(self, links: Links, accounts: Accounts, erased: ErasedFiles, keeper: FileKeeper) -> None:
         self._links = links
         self._accounts = accounts
+        self._erased = erased
         self._keeper = keeper
 
     async def open(self, token: str) -> tuple[MediaLink, Kept]:
         """The link and its file; raises NotFound, Unavailable, and what WhatsApp answers."""
         link = self._links.open(token)
         access = await self._accounts.whatsapp_access(link.tenant_id)
-        if access is None:
+        if access is None or await self._erased.is_erased(link.tenant_id, link.media_id):
             raise NotFound("Media")
         number = WhatsAppAccess(link.phone_number_id, access.access_token)
         kept, _ = await self._keeper.keep(link.tenant_id, number, link.media_id)

@@ -161,16 +161,19 @@ class InboundMedia:
         self._links = links
         self._sleep = sleep
 
-    async def attach(self, tenant_id: str, access: WhatsAppAccess, file: CustomerFile) -> Attachable | Unattachable:
-        """The file as Genesys can have it, or why it cannot; raises CredentialsRefused or Throttled."""
+    async def attach(
+        self, tenant_id: str, access: WhatsAppAccess, file: CustomerFile, message_id: str
+    ) -> Attachable | Unattachable:
+        """The file of the message as Genesys can have it, or why it cannot; raises CredentialsRefused or Throttled."""
+        facts = {"tenant": tenant_id, "message_id": message_id}
         for wait_s in (*FETCH_WAITS_S, None):
             try:
                 kept, told = await self._keeper.keep(tenant_id, access, file.media_id)
             except Rejected as error:
-                log.warning("media.lost", extra={"tenant": tenant_id, "error": str(error)})
+                log.warning("media.lost", extra={**facts, "error": str(error)})
                 return Unattachable(COULD_NOT_BE_LOADED)
             except Unavailable as error:
-                log.info("media.waits", extra={"tenant": tenant_id, "error": str(error), "wait_s": wait_s})
+                log.info("media.waits", extra={**facts, "error": str(error), "wait_s": wait_s})
                 if wait_s is not None:
                     await self._sleep(wait_s)
                 continue

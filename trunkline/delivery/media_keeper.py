@@ -18,6 +18,9 @@ log = logging.getLogger(__name__)
 LOOK_EVERY_S = 10.0
 FETCHED_AT_ONCE = 8
 SWEEP_EVERY_S = 600.0
+# What was erased while it was being loaded is removed by a later look.
+ERASED_LOOKED_BACK_S = 3600.0
+ERASED_LOOKED_BACK_FIRST_S = 9 * 86_400.0
 # Of tenants that are gone.
 DEFAULT_DAYS = 7
 
@@ -42,8 +45,14 @@ class FileKeeper(Protocol):
 class Sweepable(Protocol):
     """Where the bytes of files are kept."""
 
-    async def sweep(self, days_of: Callable[[str], int]) -> None:
-        """Remove what is older than its tenant keeps files, then the oldest until all fit."""
+    async def remove(self, tenant_id: str, media_id: str) -> bool:
+        """Whether the file was here; it is not any more."""
+
+    async def sweep(self, days_of: Callable[[str], int]) -> Mapping[str, int]:
+        """Remove what is older than its tenant keeps files, then the oldest until all fit.
+
+        Answers how many files of each tenant had reached their age.
+        """
 
 
 class Accounts(Protocol):
@@ -55,12 +64,26 @@ class Accounts(Protocol):
     async def media_days(self) -> Mapping[str, int]:
         """How many days each tenant keeps files; raises StoreUnavailable."""
 
+    async def note_removed(self, removed: Mapping[str, int]) -> None:
+        """So many files of these tenants have reached their age and gone; raises StoreUnavailable."""
+
+
+class ErasedFiles(Protocol):
+    """Files of people who were erased."""
+
+    async def erased(self, within_s: float) -> Sequence[tuple[str, str]]:
+        """Those that were erased within the last seconds, as tenant and id; raises StoreUnavailable."""
+
 
 class MediaKeeper:
     """Fetches what is due, and removes what is no longer kept."""
 
-    def __init__(self, due: DueFetches, keeper: FileKeeper, files: Sweepable, accounts: Accounts) -> None:
+    def __init__(
+        self, due: DueFetches, keeper: FileKeeper, files: Sweepable, accounts: Accounts, erased: ErasedFiles
+    ) -> None:
         self._due = due
+        self._erased = erased
+        self._looked_back_s = ERASED_LOOKED_BACK_FIRST_S  # this node may have been away
         self._keeper = keeper
         self._files = files
         self._accounts = accounts
@@ -71,6 +94,7 @@ class MediaKeeper:
         while True:
             try:
                 await self.fetch_due()
+                await self.remove_erased()
                 if time.monotonic() - swept_at > SWEEP_EVERY_S:
                     await self.sweep()
                     swept_at = time.monotonic()
@@ -84,10 +108,17 @@ class MediaKeeper:
         """Fetch what is due now; what fails is due again later. Raises StoreUnavailable."""
         await asyncio.gather(*(self._fetch(due) for due in await self._due.take_due(FETCHED_AT_ONCE)))
 
+    async def remove_erased(self) -> None:
+        """Remove what was erased, wherever in the cluster that was asked for; raises StoreUnavailable."""
+        for tenant_id, media_id in await self._erased.erased(self._looked_back_s):
+            await self._files.remove(tenant_id, media_id)
+        self._looked_back_s = ERASED_LOOKED_BACK_S
+
     async def sweep(self) -> None:
         """Remove what is kept no longer; raises StoreUnavailable."""
         days = await self._accounts.media_days()
-        await self._files.sweep(lambda tenant_id: days.get(tenant_id, DEFAULT_DAYS))
+        removed = await self._files.sweep(lambda tenant_id: days.get(tenant_id, DEFAULT_DAYS))
+        await self._accounts.note_removed(removed)
 
     async def _fetch(self, due: DueFetch) -> None:
         try:

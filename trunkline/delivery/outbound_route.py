@@ -8,12 +8,18 @@ from typing import Any, Protocol
 
 from trunkline.attempt import Callback
 from trunkline.delivery.routes import Accepted, Access, Job, Prepared, is_sign_of_life
-from trunkline.envelope import Envelope
+from trunkline.envelope import Direction, Envelope
 from trunkline.protocol.media import UploadedFile
 from trunkline.protocol.outbound import WhatsAppPost, convert_outbound, is_typing, readdress, typing_body
 from trunkline.tenancy.tenant import WhatsAppAccess
 
 RECEIPT_KIND = "receipt"
+
+
+def is_claimed(envelope: Envelope) -> bool:
+    """Whether it is claimed before it is delivered, and so has a row; reports and signs of life are not."""
+    is_report = envelope.direction is Direction.OUTBOUND and envelope.kind == RECEIPT_KIND
+    return not is_report and not is_sign_of_life(envelope)
 
 
 class WhatsApp(Protocol):

@@ -62,6 +62,6 @@ class Preparation:
         return Prepared(lambda _: Job(refusal=refusal))
 
     def _poison(self, error: Exception) -> Rejected:
-        facts = {"tenant": self._envelope.tenant_id, "envelope": self._envelope.message_id}
+        facts = {"tenant": self._envelope.tenant_id, "message_id": self._envelope.message_id}
         log.error("delivery.unconvertible", exc_info=error, extra=facts)
         return Rejected("poison", f"cannot be converted: {type(error).__name__}")

@@ -10,11 +10,11 @@ from datetime import datetime
 from typing import Protocol
 
 from trunkline.arrival import Arrival
-from trunkline.delivery.outbound_route import RECEIPT_KIND
+from trunkline.delivery.outbound_route import is_claimed
 from trunkline.delivery.rerouting import UNREADABLE, Rerouting, Unroutable
-from trunkline.delivery.routes import is_sign_of_life
-from trunkline.envelope import Direction, Envelope
+from trunkline.envelope import Envelope
 from trunkline.errors import NotFound, StoreUnavailable
+from trunkline.tenancy.audit import Actor
 from trunkline.tenancy.history import LetterFilter, Revival, StoredLetter
 
 log = logging.getLogger(__name__)
@@ -28,6 +28,7 @@ PLACES_AT_ONCE = 1000
 STRAYS = frozenset({"unrouted", "invalid"})
 
 _UNDER_WAY = "its message is on its way: see its trace"
+_LET_GO = "its content is kept no longer: its tenant's retentionDays.content have passed"
 _STANDING = {
     "delivered": "its message was delivered without its file: a replay would deliver the rest a second time",
     "failed": "the cloud had accepted its message: a replay would send it a second time",
@@ -46,7 +47,7 @@ class Letters(Protocol):
     ) -> list[tuple[datetime, int]]:
         """Places (`ordered_at` and id) of dead letters that may be replayed, oldest first, behind a place."""
 
-    async def revive(self, revivals: Sequence[Revival], by: str) -> list[Revival]:
+    async def revive(self, revivals: Sequence[Revival], by: Actor) -> list[Revival]:
         """Put the envelopes of dead letters into the spool, as if accepted now; those that were."""
 
 
@@ -72,7 +73,7 @@ class Replay:
         self._records = records
         self._rerouting = rerouting
 
-    async def one(self, tenant_id: str | None, letter_id: int, by: str, *, dry_run: bool = False) -> Refused | None:
+    async def one(self, tenant_id: str | None, letter_id: int, by: Actor, *, dry_run: bool = False) -> Refused | None:
         """Replay one dead letter: None once it is on its way. Raises NotFound for none of the tenant."""
         letters = await self._letters.load(tenant_id, [letter_id])
         if not letters:
@@ -83,7 +84,7 @@ class Replay:
             return revival if isinstance(revival, Refused) else None
         return None if await self._revive([revival], by, rerouting) else Refused(_UNDER_WAY)
 
-    async def many(self, wanted: LetterFilter, limit: int, by: str, *, dry_run: bool = False) -> list[int]:
+    async def many(self, wanted: LetterFilter, limit: int, by: Actor, *, dry_run: bool = False) -> list[int]:
         """Replay the oldest dead letters that can be, at most `limit`: their ids, in the order of the replay."""
         rerouting = self._rerouting()
         replayed: list[int] = []
@@ -107,7 +108,7 @@ class Replay:
                 return
             after = places[-1]
 
-    async def _revive(self, group: Sequence[Revival], by: str, rerouting: Rerouting) -> list[Revival]:
+    async def _revive(self, group: Sequence[Revival], by: Actor, rerouting: Rerouting) -> list[Revival]:
         revived = await self._letters.revive(group, by) if group else []
         envelopes = [envelope for each in revived if each.rerouted for envelope in each.envelopes]
         if envelopes:
@@ -131,9 +132,11 @@ async def _decide(letter: StoredLetter, rerouting: Rerouting) -> Revival | Refus
         return Refused("its tenant was deleted")
     if letter.state not in (None, "dead"):
         return Refused(_STANDING.get(letter.state, _UNDER_WAY))
+    if not letter.body:
+        return Refused(_LET_GO)
     envelope = _envelope_of(letter)
     if envelope is not None:
-        if _needs_no_claim(envelope):
+        if not is_claimed(envelope):
             return Refused("it only shows or reports something at its time: there is nothing to deliver later")
         return Revival(letter.id, letter.reason, [envelope])
     if letter.reason not in STRAYS:
@@ -153,11 +156,6 @@ def _envelope_of(letter: StoredLetter) -> Envelope | None:
     except ValueError:
         return None
     return envelope if envelope.tenant_id == letter.tenant_id else None
-
-
-def _needs_no_claim(envelope: Envelope) -> bool:
-    is_report = envelope.direction is Direction.OUTBOUND and envelope.kind == RECEIPT_KIND
-    return is_report or is_sign_of_life(envelope)
 
 
 def _in_order(letters: Sequence[StoredLetter]) -> list[StoredLetter]:

@@ -286,7 +286,7 @@ def facts_of(envelope: Envelope) -> dict[str, str]:
     """What a log line says of an envelope."""
     return {
         "tenant": envelope.tenant_id,
-        "envelope": envelope.message_id,
+        "message_id": envelope.message_id,
         "direction": envelope.direction.value,
         "external": envelope.external_id,
     }

@@ -63,7 +63,8 @@ class Storing:
                 return True
             except (StoreUnavailable, TimeoutError) as error:
                 words = str(error) or "RabbitMQ does not answer"
-                log.info("lane.unpublished", extra={"tenant": envelope.tenant_id, "error": words})
+                facts = {"tenant": envelope.tenant_id, "message_id": envelope.message_id}
+                log.info("lane.unpublished", extra={**facts, "error": words})
                 if self._clock() - began >= SLOW_S:
                     self._left_alone_until = self._clock() + LEFT_ALONE_FOR_S
         if not is_sign_of_life(envelope):  # that somebody types is of no use later

@@ -14,6 +14,7 @@ from trunkline.attempt import (
     Behind,
     Busy,
     Claim,
+    Erased,
     Granted,
     OutOfDate,
     Settled,
@@ -61,6 +62,16 @@ class Tenants(sender.Tenants, Protocol):
         """A probe turned out to need no call."""
 
 
+class ErasedPeople(Protocol):
+    """Whose content was erased; every call raises StoreUnavailable."""
+
+    async def settle(self, envelope: Envelope) -> bool:
+        """Whether nothing is to be done with it, for its person was erased."""
+
+    async def purge(self, envelope: Envelope) -> None:
+        """Account for a message whose claim was refused, for its person was erased."""
+
+
 class Transformer:
     """Delivers envelopes of many tenants, at most `calls_in_flight` calls at once for each tenant and cloud."""
 
@@ -71,6 +82,7 @@ class Transformer:
         routes: dict[Direction, Route],
         report_failure: Callable[[Envelope], Awaitable[object]],
         take_overs: TakeOvers,
+        erased: ErasedPeople,
         *,
         owner: str,
         cloud_timeout_s: float,
@@ -82,6 +94,7 @@ class Transformer:
         self._ledger = ledger
         self._routes = routes
         self._take_overs = take_overs
+        self._erased = erased
         self._owner = owner
         self._claim_s = cloud_timeout_s + CLAIM_GRACE_S
         self._file_policy = file_policy or RetryPolicy.for_files()
@@ -144,6 +157,8 @@ class Transformer:
         try:
             if envelope.message_id in self._suspects and await self._ledger.status(envelope) in SETTLED:
                 return Done()  # news of it came: it must not be in the way of a probe
+            if await self._erased.settle(envelope):
+                return Done()
             async with self._take_overs.watched(envelope, redelivered=way.turn.redelivered):
                 prepared = await way.preparation.make()
             if prepared is None:
@@ -162,6 +177,8 @@ class Transformer:
     async def _admit(self, way: _Way, prepared: Prepared, unsent: str | None) -> Passage | Done | Again:
         """Passage, or what to do without; raises LaneHeld, and Unavailable."""
         envelope = way.envelope
+        if await self._erased.settle(envelope):  # a file may have taken long: its person must not be met anew
+            return Done()
         inbound = envelope.direction is Direction.INBOUND
         ask = Ask(
             envelope.direction,
@@ -239,6 +256,8 @@ class Transformer:
                 return step
             case Settled():
                 return Done()
+            case Erased():
+                return await self._purge(envelope)
             case OutOfDate():
                 await self._sender.report(self._tenants.outdated(envelope.tenant_id, passage.epoch))
                 return Again()
@@ -254,6 +273,14 @@ class Transformer:
                     return Again(min(left_s, BUSY_FOR_S), unsettled="sending")
                 self._suspect(envelope)
                 return self._sender.unknown(envelope, abandoned, "the process that sent it ended")
+
+    async def _purge(self, envelope: Envelope) -> Done | Again:
+        try:
+            await self._erased.purge(envelope)
+        except Unavailable as error:
+            log.info("delivery.waits", extra={**facts_of(envelope), "error": str(error)})
+            return Again(ASK_AGAIN_S)
+        return Done()
 
     def _suspect(self, envelope: Envelope) -> None:
         self._suspects[envelope.message_id] = None

@@ -11,7 +11,9 @@ from trunkline.envelope import Direction
 from trunkline.protocol.times import window_opened_at
 from trunkline.stores.aliases import learn_aliases
 from trunkline.stores.conversations import Activity, touch_conversations
+from trunkline.stores.customer_files import note_owners
 from trunkline.stores.database import Connection, Pool, connection
+from trunkline.stores.erasures import closed_among
 from trunkline.stores.media_fetches import note_files
 from trunkline.stores.sent_messages import adopt_proofs
 from trunkline.stores.values import as_rows, storable
@@ -41,11 +43,12 @@ ON CONFLICT (tenant_id, direction) DO UPDATE SET last_used_at = now() WHERE l.la
 """
 
 _BURY_UNROUTED = """
-INSERT INTO dead_letters (tenant_id, message_id, direction, reason, answer, wamid, genesys_id, envelope)
-SELECT a.tenant_id, a.message_id, a.direction, a.reason, a.answer, a.wamid, a.genesys_id, a.envelope
+INSERT INTO dead_letters (tenant_id, message_id, direction, reason, answer, wamid, genesys_id, envelope, wa_id)
+SELECT a.tenant_id, a.message_id, a.direction, a.reason, a.answer, a.wamid, a.genesys_id, a.envelope, a.wa_id
 FROM unnest(%(tenant)s::text[], %(message)s::uuid[], %(direction)s::text[], %(reason)s::text[], %(answer)s::text[],
-            %(wamid)s::text[], %(genesys)s::text[], %(body)s::bytea[])
-     AS a(tenant_id, message_id, direction, reason, answer, wamid, genesys_id, envelope)
+            %(wamid)s::text[], %(genesys)s::text[], %(body)s::bytea[], %(wa_id)s::text[])
+     AS a(tenant_id, message_id, direction, reason, answer, wamid, genesys_id, envelope, wa_id)
+WHERE NOT EXISTS (SELECT FROM seen s WHERE s.tenant_id = a.tenant_id AND s.key_hash = a.message_id)
 ON CONFLICT (COALESCE(tenant_id, ''), message_id) DO NOTHING
 """
 
@@ -59,11 +62,18 @@ class ArrivalStore:
         self._pool = pool
 
     async def record(self, arrivals: Sequence[Arrival]) -> None:
-        """Record envelopes as received, with their conversations; raises StoreUnavailable."""
+        """Record envelopes as received, with their conversations; raises StoreUnavailable.
+
+        Nothing is written down of messages that were erased, or let go by retention, and whose webhook is repeated.
+        """
         async with connection(self._pool) as taken:
-            await _record_messages(taken, [arrival for arrival in arrivals if arrival.is_message])
-            await learn_aliases(taken, [alias for arrival in arrivals for alias in arrival.aliases])
-            await note_files(taken, [arrival for arrival in arrivals if arrival.file is not None])
+            closed = await closed_among(taken, [arrival.envelope for arrival in arrivals if arrival.is_message])
+            kept = [each for each in arrivals if (each.envelope.tenant_id, each.envelope.message_id) not in closed]
+            await _record_messages(taken, [arrival for arrival in kept if arrival.is_message])
+            await learn_aliases(taken, [alias for arrival in kept for alias in arrival.aliases])
+            files = [arrival for arrival in kept if arrival.file is not None]
+            await note_files(taken, files)
+            await note_owners(taken, files)
             await adopt_proofs(taken, [proof for arrival in arrivals if (proof := _proof(arrival))])
             lanes = sorted({(arrival.envelope.tenant_id, arrival.envelope.direction.value) for arrival in arrivals})
             await taken.execute(_USE_LANES, {"tenant": [t for t, _ in lanes], "direction": [d for _, d in lanes]})
@@ -79,6 +89,7 @@ class ArrivalStore:
             "wamid": [storable(stray.wamid) for stray in strays],
             "genesys": [storable(stray.genesys_id) for stray in strays],
             "body": [stray.body for stray in strays],
+            "wa_id": [storable(stray.wa_id) for stray in strays],
         }
         async with connection(self._pool) as taken:
             await taken.execute(_BURY_UNROUTED, parameters)

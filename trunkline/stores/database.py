@@ -29,8 +29,13 @@ SERVER_TIMEOUTS = "-c statement_timeout=30s -c idle_in_transaction_session_timeo
 # Tables grow faster than their statistics: a plan made for an empty table would read a full one from end to end.
 BY_KEY = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off"
 
+# A plan kept for whatever may be asked is a good one for nobody who filters a list.
+AS_ASKED = f"{BY_KEY} -c plan_cache_mode=force_custom_plan"
+
 POOL_TIMEOUT = "Connection pool timeout"
 TOO_MANY_CLIENTS = "Too many clients already"
+# Of the server, of a role or a database with a limit of its own, and where the rest is kept for superusers.
+_NO_CONNECTION_LEFT = ("too many clients", "too many connections", "remaining connection slots")
 
 
 class Pool(AsyncConnectionPool[Connection]):
@@ -51,10 +56,10 @@ def conninfo(database_url: str, **extra: Any) -> str:
     return make_conninfo("", **{**ours, **given, **extra})
 
 
-def open_pool(database_url: str, *, min_size: int, max_size: int, by_key: bool = False) -> Pool:
+def open_pool(database_url: str, *, min_size: int, max_size: int, planning: str = "") -> Pool:
     """A pool to be opened by the caller (`await pool.open()`, or `async with`); transactions commit on leaving.
 
-    `by_key` is for work that looks rows up by keys only: plans never read whole tables, whatever the statistics say.
+    `planning` is BY_KEY for work that looks rows up by keys only, AS_ASKED for that too where each question differs.
     """
     given = conninfo_to_dict(conninfo(database_url)).get("options") or ""
 
@@ -86,7 +91,7 @@ def open_pool(database_url: str, *, min_size: int, max_size: int, by_key: bool =
             return opened
 
     pool = Pool(
-        conninfo(database_url, options=f"{SERVER_TIMEOUTS} {BY_KEY if by_key else ''} {given}".strip()),
+        conninfo(database_url, options=f"{SERVER_TIMEOUTS} {planning} {given}".strip()),
         connection_class=NotingConnection,
         open=False,
         min_size=min_size,
@@ -140,7 +145,7 @@ async def probe(pool: Pool) -> None:
 
 def _in_words(error: psycopg.OperationalError) -> str:
     # libpq gives no SQLSTATE for a refused connection, so this one case has to look at the text.
-    if error.sqlstate == "53300" or "too many clients" in str(error).lower():
+    if error.sqlstate == "53300" or any(words in str(error).lower() for words in _NO_CONNECTION_LEFT):
         return TOO_MANY_CLIENTS
     if isinstance(error, psycopg.errors.QueryCanceled):
         return "Postgres gave up a statement that took longer than its statement_timeout"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
@@ -10,9 +11,11 @@ from typing import Any
 from psycopg.rows import class_row
 
 from trunkline.envelope import Direction, Envelope
+from trunkline.stores.audit import append
 from trunkline.stores.database import Connection, Pool, connection
 from trunkline.stores.spool import append_rows
 from trunkline.stores.values import as_json, as_rows, storable
+from trunkline.tenancy.audit import Actor, AuditRecord
 from trunkline.tenancy.history import LetterFilter, Revival, StoredLetter
 
 # Times are stored in microseconds, and a float of today's size is no finer than a quarter of one.
@@ -32,7 +35,8 @@ SELECT d.id, d.message_id::text, d.tenant_id, d.reason, d.envelope AS body,
 {_FROM} AND d.id = ANY(%(ids)s) ORDER BY ordered_at, d.id
 """
 
-# Those whose message was delivered, or whose tenant has gone, are left out: they would be in the way of the others.
+# Those whose message was delivered, whose content or whose tenant has gone, are left out: they would be in the way of
+# the others.
 _OLDEST = f"""
 SELECT COALESCE(m.accepted_at, d.created_at) AS ordered_at, d.id
 {_FROM}
@@ -41,6 +45,7 @@ SELECT COALESCE(m.accepted_at, d.created_at) AS ordered_at, d.id
   AND (%(ids)s::bigint[] IS NULL OR d.id = ANY(%(ids)s))
   AND (%(after_id)s::bigint IS NULL OR (COALESCE(m.accepted_at, d.created_at), d.id) > (%(after)s, %(after_id)s))
   AND (m.status IS NULL OR m.status = 'dead') AND (d.tenant_id IS NULL OR t.status <> 'deleted')
+  AND d.envelope <> ''
 ORDER BY ordered_at, d.id LIMIT %(limit)s
 """
 
@@ -135,21 +140,22 @@ class DeadLetterStore:
             rows = await (await taken.execute(_OLDEST, parameters)).fetchall()
         return [(ordered_at, letter_id) for ordered_at, letter_id in rows]
 
-    async def revive(self, revivals: Sequence[Revival], by: str) -> list[Revival]:
+    async def revive(self, revivals: Sequence[Revival], by: Actor) -> list[Revival]:
         """Put the envelopes of dead letters into the spool, in their order, as if accepted now; `by` is who asked.
 
-        Answers those that were: of two who replay a letter at once, one does.
+        Answers those that were: of two who replay a letter at once, one does. The audit log notes them.
         """
         async with connection(self._pool) as taken:
             rows = await (await taken.execute(_TAKE, {"ids": [each.letter_id for each in revivals]})).fetchall()
             free = {letter_id for (letter_id,) in rows}
             revived = await self._accepted_now(taken, [each for each in revivals if each.letter_id in free])
             await _revive(taken, [envelope for each in revived if not each.rerouted for envelope in each.envelopes])
-            await _tell(taken, revived, by)
+            await _tell(taken, revived, by.key_id)
             envelopes = [envelope for each in revived for envelope in each.envelopes]
             await taken.execute(_UNSPOOL, _keys(envelopes))
             await append_rows(taken, envelopes, "replayed")
             await taken.execute("DELETE FROM dead_letters WHERE id = ANY(%s)", ([each.letter_id for each in revived],))
+            await _note(taken, revived, by)
         return revived
 
     async def _accepted_now(self, taken: Connection, revivals: Sequence[Revival]) -> list[Revival]:
@@ -198,6 +204,19 @@ async def _tell(taken: Connection, revivals: Sequence[Revival], by: str) -> None
     told = [(envelope, each) for each in revivals for envelope in each.envelopes]
     details = [as_json({"by": by, "reason": each.reason, "dead_letter": str(each.letter_id)}) for _, each in told]
     await taken.execute(_TELL, {**_keys([envelope for envelope, _ in told]), "detail": details})
+
+
+async def _note(taken: Connection, revivals: Sequence[Revival], by: Actor) -> None:
+    """An entry for each tenant: what belonged to none when it was given up is the tenant's now."""
+    replayed: dict[str | None, list[Revival]] = {}
+    for each in revivals:
+        replayed.setdefault(each.envelopes[0].tenant_id if each.envelopes else None, []).append(each)
+    for tenant_id, theirs in replayed.items():
+        ids = [str(each.letter_id) for each in theirs]
+        reasons = dict(Counter(each.reason for each in theirs))
+        after = {"deadLetters": ids, "reasons": reasons}
+        subject = ids[0] if len(ids) == 1 else f"{len(ids)} dead letters"
+        await append(taken, AuditRecord(by, "dead_letters.replayed", tenant_id, subject, after=after))
 
 
 def _keys(envelopes: Sequence[Envelope]) -> dict[str, list[str]]:

@@ -24,7 +24,7 @@ WHERE tenant_id = %(tenant)s
 
 _MESSAGE_COLUMNS = """
 m.tenant_id, m.message_id::text, m.conversation_id::text, m.direction, m.kind, m.status, m.wamid, m.genesys_id, m.text,
-m.attempts, m.receipt, m.accepted_at, m.created_at, m.updated_at, m.claim_until
+m.attempts, m.receipt, m.accepted_at, m.created_at, m.updated_at, m.claim_until, m.wa_id
 """
 
 # Rows of one transaction share their created_at: the time of acceptance, then the id, order those.
@@ -36,18 +36,26 @@ WHERE m.tenant_id = %(tenant)s AND m.conversation_id = %(conversation)s AND m.di
 ORDER BY m.created_at DESC, m.accepted_at DESC, m.message_id DESC LIMIT %(limit)s
 """
 
-# Every index begins with the tenant: without one, each tenant's is probed. A status shares its message's wamid, and
-# the message is what people ask for.
+_TENANTS = """
+SELECT %(tenant)s::text AS tenant_id WHERE %(tenant)s::text IS NOT NULL
+UNION ALL SELECT tenant_id FROM tenants WHERE %(tenant)s::text IS NULL
+"""
+
+# The keys begin with the tenant: without one, our own id is looked for under each. A status shares its message's wamid,
+# and the message is what people ask for.
 _MESSAGE = f"""
 SELECT {_MESSAGE_COLUMNS}
-FROM (SELECT %(tenant)s::text AS tenant_id WHERE %(tenant)s::text IS NOT NULL
-      UNION ALL SELECT tenant_id FROM tenants WHERE %(tenant)s::text IS NULL) t
-CROSS JOIN LATERAL (
-    SELECT * FROM messages WHERE tenant_id = t.tenant_id AND message_id = %(uuid)s
-    UNION ALL (SELECT * FROM messages WHERE tenant_id = t.tenant_id AND wamid = %(id)s)
-    UNION ALL (SELECT * FROM messages WHERE tenant_id = t.tenant_id AND genesys_id = %(id)s)
-    UNION ALL (SELECT n.* FROM message_parts p JOIN messages n USING (tenant_id, message_id)
-               WHERE p.tenant_id = t.tenant_id AND p.wamid = %(id)s)
+FROM (
+    SELECT n.* FROM ({_TENANTS}) t CROSS JOIN LATERAL (
+        SELECT * FROM messages WHERE tenant_id = t.tenant_id AND message_id = %(uuid)s
+    ) n WHERE %(uuid)s::uuid IS NOT NULL
+    UNION ALL
+    SELECT * FROM messages WHERE wamid = %(id)s AND (%(tenant)s::text IS NULL OR tenant_id = %(tenant)s)
+    UNION ALL
+    SELECT * FROM messages WHERE genesys_id = %(id)s AND (%(tenant)s::text IS NULL OR tenant_id = %(tenant)s)
+    UNION ALL
+    SELECT n.* FROM message_parts p JOIN messages n USING (tenant_id, message_id)
+    WHERE p.wamid = %(id)s AND (%(tenant)s::text IS NULL OR p.tenant_id = %(tenant)s)
 ) m
 ORDER BY (m.message_id = %(uuid)s) IS TRUE DESC, (m.direction = 'status'), m.created_at DESC LIMIT 1
 """
@@ -60,7 +68,8 @@ WHERE tenant_id = %s AND message_id = %s ORDER BY at
 """
 
 _DEAD_LETTER_COLUMNS = """
-id, message_id::text, tenant_id, direction, reason, answer, attempts, wamid, genesys_id, created_at, last_attempt_at
+id, message_id::text, tenant_id, direction, reason, answer, attempts, wamid, genesys_id, created_at, last_attempt_at,
+envelope <> '' AS has_content
 """
 
 _DEAD_LETTER_OF = f"""
@@ -85,10 +94,11 @@ _SPOOLED_OF = f"SELECT {_SPOOLED_COLUMNS} FROM intake_spool WHERE tenant_id = %s
 # What has no row of its own until it is claimed, a status for one.
 _SPOOLED = f"""
 SELECT {_SPOOLED_COLUMNS}
-FROM (SELECT %(tenant)s::text AS tenant_id WHERE %(tenant)s::text IS NOT NULL
-      UNION ALL SELECT tenant_id FROM tenants WHERE %(tenant)s::text IS NULL) t
-JOIN intake_spool p USING (tenant_id)
-WHERE p.message_id = %(uuid)s LIMIT 1
+FROM (
+    SELECT p.* FROM ({_TENANTS}) t CROSS JOIN LATERAL (
+        SELECT * FROM intake_spool WHERE tenant_id = t.tenant_id AND message_id = %(uuid)s
+    ) p WHERE %(uuid)s::uuid IS NOT NULL
+) s LIMIT 1
 """
 
 _SPOOLED_COUNT = "SELECT count(*) FROM intake_spool WHERE tenant_id = %s"

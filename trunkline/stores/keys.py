@@ -32,4 +32,14 @@ def rate_limit(tenant_id: str, at: datetime) -> str:
 
 def api_key(key: str) -> str:
     """The hint that belongs to an API key."""
-    return f"apikey:{hashlib.sha256(key.encode()).hexdigest()}"
+    return api_key_hint(hashlib.sha256(key.encode()).digest())
+
+
+def api_key_hint(digest: bytes) -> str:
+    """The hint that belongs to an API key of which only the SHA-256 is known."""
+    return f"apikey:{digest.hex()}"
+
+
+def of_tenant(tenant_id: str) -> tuple[str, ...]:
+    """Patterns, as SCAN takes them, of all keys with the tenant's id in their names."""
+    return (f"tenant:{tenant_id}:*", f"ratelimit:{tenant_id}:*")

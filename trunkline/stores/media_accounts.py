@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from trunkline.stores.database import Pool, connection
+from trunkline.stores.retention_runs import tally
 from trunkline.tenancy.record import RetentionDays, TenantRecord
 from trunkline.tenancy.tenant import WhatsAppAccess
 
@@ -40,3 +41,9 @@ class MediaAccounts:
         async with connection(self._pool) as taken:
             rows = await (await taken.execute(_MEDIA_DAYS, (RetentionDays().media,))).fetchall()
         return dict(rows)
+
+    async def note_removed(self, removed: Mapping[str, int]) -> None:
+        """So many files of these tenants have gone for their age: the audit log will tell of it."""
+        async with connection(self._pool) as taken:
+            for tenant_id, count in sorted(removed.items()):
+                await tally(taken, tenant_id, "files", count)

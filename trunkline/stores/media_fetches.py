@@ -7,15 +7,14 @@ from typing import Any
 
 from trunkline.arrival import Arrival
 from trunkline.envelope import Direction
-from trunkline.media_fetch import DueFetch
+from trunkline.media_fetch import KEPT_BY_META_DAYS, DueFetch
 from trunkline.stores.database import Connection, Pool, connection
 from trunkline.stores.values import as_rows, storable
 
 # Whoever delivers the message fetches its file; after so long it is fetched even if the message is still held.
 FIRST_DUE_S = 60
-# Doubled with each try. Meta keeps a file for 7 days (protocol notes section 3.3); then it is given up.
+# Doubled with each try, until Meta keeps the file no longer.
 AGAIN_S = 120
-KEPT_BY_META_DAYS = 7
 
 _NOTE = """
 INSERT INTO media_fetches (tenant_id, media_id, phone_number_id, due_at)

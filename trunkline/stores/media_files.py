@@ -8,7 +8,8 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,18 +96,27 @@ class MediaFiles:
         finally:
             path.unlink(missing_ok=True)
 
-    async def sweep(self, days_of: Callable[[str], int]) -> None:
-        """Remove what is older than its tenant keeps files, then the oldest until all fit."""
-        await asyncio.to_thread(self._sweep, days_of)
+    async def remove(self, tenant_id: str, media_id: str) -> bool:
+        """Whether the file was here; it is not any more."""
+        path = self._path(tenant_id, media_id)
+        return await asyncio.to_thread(_remove, path)
 
-    def _sweep(self, days_of: Callable[[str], int]) -> None:
+    async def sweep(self, days_of: Callable[[str], int]) -> Mapping[str, int]:
+        """Remove what is older than its tenant keeps files, then the oldest until all fit.
+
+        Answers how many files of each tenant had reached their age.
+        """
+        return await asyncio.to_thread(self._sweep, days_of)
+
+    def _sweep(self, days_of: Callable[[str], int]) -> Counter[str]:
         now = time.time()
+        removed: Counter[str] = Counter()
         kept: list[tuple[float, int, Path]] = []
         for path, stat in self._files():
             is_unfinished = path.parent.name == _UNFINISHED
             limit_s = ABANDONED_AFTER_S if is_unfinished else days_of(path.parent.name) * DAY_S
             if now - stat.st_mtime > limit_s:
-                _remove(path)
+                removed[path.parent.name] += _remove(path) and not is_unfinished
             elif not is_unfinished:
                 kept.append((stat.st_mtime, stat.st_size, path))
         total = sum(size for _, size, _ in kept)
@@ -116,6 +126,7 @@ class MediaFiles:
             _remove(path)
             total -= size
             log.warning("media.removed", extra={"tenant": path.parent.name, "bytes": size, "error": "too many files"})
+        return +removed
 
     def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
         for path in self._folder.glob("*/*"):
@@ -127,9 +138,12 @@ class MediaFiles:
         return self._folder / tenant_id / hashlib.sha256(media_id.encode()).hexdigest()
 
 
-def _remove(path: Path) -> None:
+def _remove(path: Path) -> bool:
+    """Whether it was there."""
     with suppress(OSError):
         path.unlink()
+        return True
+    return False
 
 
 class _told:

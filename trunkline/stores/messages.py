@@ -12,6 +12,7 @@ from trunkline.attempt import (
     Busy,
     Claim,
     ClaimAnswer,
+    Erased,
     Granted,
     Outcome,
     OutOfDate,
@@ -19,7 +20,9 @@ from trunkline.attempt import (
     Uncertain,
 )
 from trunkline.envelope import Direction, Envelope
+from trunkline.people import person_key
 from trunkline.stores.database import Connection, Pool, connection
+from trunkline.stores.erasures import IS_ERASED, erased_among
 from trunkline.stores.values import as_json, as_rows, storable
 
 CONVERSATIONS_REMEMBERED = 20_000
@@ -52,10 +55,11 @@ WITH asked AS MATERIALIZED (
     FROM json_to_recordset(%(rows)s::json)
          AS a(tenant_id text, message_id uuid, wa_id text, conversation_id uuid, direction text, kind text, wamid text,
               genesys_id text, text text, accepted float8, epoch bigint, attempt_id uuid, owner text, claim_s float8,
-              spooled boolean, alone boolean)
+              spooled boolean, alone boolean, person uuid)
     JOIN tenant_activations t ON t.tenant_id = a.tenant_id AND t.epoch = a.epoch
     LEFT JOIN messages e ON e.tenant_id = a.tenant_id AND e.message_id = a.message_id
     LEFT JOIN seen s ON s.tenant_id = a.tenant_id AND s.key_hash = a.message_id
+    WHERE NOT {IS_ERASED}
 ), made AS (
     INSERT INTO messages (tenant_id, message_id, wa_id, conversation_id, direction, kind, status, wamid, genesys_id,
                           text, attempts, attempt_id, owner, claimed_at, claim_until, accepted_at)
@@ -96,10 +100,11 @@ SELECT a.tenant_id, a.message_id::text, t.epoch IS NOT DISTINCT FROM a.epoch AS 
        m.owner, EXTRACT(epoch FROM m.claim_until - now())::float8 AS left_s,
        EXTRACT(epoch FROM m.updated_at + make_interval(secs => %(news)s) - now())::float8 AS news_in_s,
        {_IS_BEHIND} AS behind,
-       (SELECT EXTRACT(epoch FROM p.due_at - now())::float8 {_OLDER_SPOOLED} ORDER BY p.accepted_at, p.id LIMIT 1)
+       (SELECT EXTRACT(epoch FROM p.due_at - now())::float8 {_OLDER_SPOOLED} ORDER BY p.accepted_at, p.id LIMIT 1),
+       {IS_ERASED} AS erased
 FROM json_to_recordset(%(rows)s::json)
      AS a(tenant_id text, message_id uuid, wa_id text, direction text, accepted float8, epoch bigint,
-          spooled boolean, alone boolean)
+          spooled boolean, alone boolean, person uuid)
 LEFT JOIN tenant_activations t ON t.tenant_id = a.tenant_id
 LEFT JOIN messages m ON m.tenant_id = a.tenant_id AND m.message_id = a.message_id
 """
@@ -111,7 +116,7 @@ JOIN messages m USING (tenant_id, message_id)
 """
 
 # An outcome is taken from whoever made the attempt; a late "delivered" is believed even from a superseded one, and
-# what is given up without an attempt needs none.
+# what is given up without an attempt needs none. A message of a person who was erased, which has nobody, takes none.
 _SETTLE = """
 UPDATE messages m
 SET status = o.status, parts_done = GREATEST(m.parts_done, o.parts_done), wamid = COALESCE(o.wamid, m.wamid),
@@ -123,6 +128,7 @@ FROM json_to_recordset(%(rows)s::json)
 WHERE m.tenant_id = o.tenant_id AND m.message_id = o.message_id
   AND (m.attempt_id = o.attempt_id AND m.status = 'sending' OR o.status = 'delivered'
        OR o.status = 'dead' AND m.status IN ('received', 'waiting'))
+  AND NOT (m.status = 'purged' AND m.wa_id = '')
 """
 
 _EVENTS = """
@@ -133,12 +139,12 @@ SELECT * FROM unnest(%(tenant)s::text[], %(message)s::uuid[], %(event)s::text[],
 
 _BURY = """
 INSERT INTO dead_letters (tenant_id, message_id, direction, reason, answer, attempts, wamid, genesys_id, envelope,
-                          last_attempt_at)
+                          wa_id, last_attempt_at)
 SELECT d.tenant_id, d.message_id, d.direction, d.reason, d.answer, COALESCE(m.attempts, 0), d.wamid, d.genesys_id,
-       d.envelope, m.claimed_at
+       d.envelope, d.wa_id, m.claimed_at
 FROM unnest(%(tenant)s::text[], %(message)s::uuid[], %(direction)s::text[], %(reason)s::text[], %(answer)s::text[],
-            %(wamid)s::text[], %(genesys)s::text[], %(envelope)s::bytea[])
-     AS d(tenant_id, message_id, direction, reason, answer, wamid, genesys_id, envelope)
+            %(wamid)s::text[], %(genesys)s::text[], %(envelope)s::bytea[], %(wa_id)s::text[])
+     AS d(tenant_id, message_id, direction, reason, answer, wamid, genesys_id, envelope, wa_id)
 LEFT JOIN messages m ON m.tenant_id = d.tenant_id AND m.message_id = d.message_id
 ON CONFLICT (COALESCE(tenant_id, ''), message_id) DO UPDATE
 SET reason = excluded.reason, answer = excluded.answer, attempts = excluded.attempts,
@@ -207,6 +213,7 @@ class MessageStore:
         row = {
             "tenant": [tenant_id], "message": [message_id], "direction": [direction.value], "reason": ["poison"],
             "answer": ["not an envelope of Trunkline"], "wamid": [None], "genesys": [None], "envelope": [body],
+            "wa_id": [None],
         }  # fmt: skip
         async with connection(self._pool) as taken:
             await taken.execute(_BURY, row)
@@ -267,6 +274,7 @@ def _claim_row(claim: Claim) -> dict[str, Any]:
         "claim_s": claim.claim_s,
         "spooled": claim.spooled,
         "alone": claim.alone,
+        "person": person_key(envelope.tenant_id, envelope.conversation),
     }
 
 
@@ -285,8 +293,11 @@ def _why_not(
     news_in_s: float,
     behind: bool,
     due_in_s: float | None,
+    erased: bool,
 ) -> ClaimAnswer:
     match status:
+        case _ if erased:
+            return Erased()
         case _ if not current:
             return OutOfDate()
         case None | "received" | "waiting" if behind:
@@ -308,12 +319,24 @@ async def _settle(taken: Connection, outcomes: Sequence[Outcome]) -> None:
         return
     ordered = sorted(outcomes, key=lambda outcome: (outcome.envelope.tenant_id, outcome.envelope.message_id))
     await taken.execute(_SETTLE, {"rows": as_rows([_outcome_row(outcome) for outcome in ordered])})
-    if parts := [_part_row(outcome) for outcome in ordered if outcome.parts > 1 and outcome.wamid]:
-        await taken.execute(_PARTS, {"rows": as_rows(parts)})
     if receipts := [_receipt_row(outcome) for outcome in ordered if outcome.receipt is not None]:
         await taken.execute(_RECEIPTS, {"rows": as_rows(receipts)})
-    await _tell(taken, [outcome for outcome in ordered if outcome.event != "delivered" or outcome.detail])
-    await _bury(taken, [outcome for outcome in ordered if outcome.dead_letter is not None])
+    telling = [outcome for outcome in ordered if _is_part(outcome) or _is_told(outcome)]
+    erased = await erased_among(taken, [outcome.envelope for outcome in telling])
+    telling = [each for each in telling if (each.envelope.tenant_id, each.envelope.message_id) not in erased]
+    if parts := [_part_row(outcome) for outcome in telling if _is_part(outcome)]:
+        await taken.execute(_PARTS, {"rows": as_rows(parts)})
+    await _tell(taken, [outcome for outcome in telling if _is_told(outcome)])
+    await _bury(taken, [outcome for outcome in telling if outcome.dead_letter is not None])
+
+
+def _is_part(outcome: Outcome) -> bool:
+    return outcome.parts > 1 and bool(outcome.wamid)
+
+
+def _is_told(outcome: Outcome) -> bool:
+    """Whether its message's row does not tell all of it."""
+    return outcome.event != "delivered" or bool(outcome.detail) or outcome.dead_letter is not None
 
 
 def _outcome_row(outcome: Outcome) -> dict[str, Any]:
@@ -375,6 +398,7 @@ async def _bury(taken: Connection, outcomes: Sequence[Outcome]) -> None:
                 "wamid": [_wamid(envelope) for envelope in envelopes],
                 "genesys": [_genesys_id(envelope) for envelope in envelopes],
                 "envelope": [envelope.to_bytes() for envelope in envelopes],
+                "wa_id": [storable(envelope.conversation) for envelope in envelopes],
             },
         )
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,25 @@ OnDone = Callable[[str], None]
 def status(database_url: str, folder: Path = SQL) -> list[tuple[str, bool]]:
     """Every migration with whether it is applied, in order; changes nothing in the database."""
     with _connected(database_url) as connection:
-        applied = _applied(connection)
+        applied = applied_in(connection)
     return [(migration.id, migration.id in applied) for migration in _read(folder)]
 
 
 def pending(database_url: str, folder: Path = SQL) -> list[str]:
     """Migrations still to be applied, in order; changes nothing in the database."""
     return [name for name, applied in status(database_url, folder) if not applied]
+
+
+def unknown(database_url: str, folder: Path = SQL) -> list[str]:
+    """Applied migrations that this version does not have: the database is newer, or another product's."""
+    known = {migration.id for migration in _read(folder)}
+    with _connected(database_url) as connection:
+        return sorted(applied_in(connection) - known)
+
+
+def names(folder: Path = SQL) -> list[str]:
+    """Every migration that this version has, in order."""
+    return [migration.id for migration in _read(folder)]
 
 
 def require_current(database_url: str, folder: Path = SQL) -> None:
@@ -95,7 +108,9 @@ def _migrate(database_url: str, folder: Path, direction: str, count: int | None,
 def _run(backend: _Backend, migration: Any, direction: str) -> None:
     with translating():
         try:
-            backend.run(migration, direction)
+            # What a migration selects would be printed, among the answer of whoever migrates.
+            with redirect_stdout(io.StringIO()):
+                backend.run(migration, direction)
         except psycopg.OperationalError:
             raise
         except psycopg.Error as error:
@@ -128,7 +143,8 @@ def _advisory_lock(connection: psycopg.Connection[Any]) -> Iterator[None]:
             connection.execute("SELECT pg_advisory_unlock(%s)", (LOCK,))
 
 
-def _applied(connection: psycopg.Connection[Any]) -> set[str]:
+def applied_in(connection: psycopg.Connection[Any]) -> set[str]:
+    """Names of the migrations that are applied."""
     found = connection.execute("SELECT to_regclass(%s)", (default_migration_table,)).fetchone()
     if found is None or found[0] is None:
         return set()

@@ -78,6 +78,12 @@ async def append_rows(taken: Connection, envelopes: Sequence[Envelope], cause: C
     await taken.execute(_APPEND, {"rows": as_rows(rows), "envelopes": bodies, "cause": cause, "wait_s": wait_s})
 
 
+async def unspool(taken: Connection, envelopes: Sequence[Envelope]) -> None:
+    """Take envelopes out of the spool, as part of the caller's transaction."""
+    accepted = [envelope.accepted_at for envelope in envelopes]
+    await taken.execute(_REMOVE, {**_keys(envelopes), "accepted": accepted})
+
+
 class SpoolStore:
     """Every method raises StoreUnavailable."""
 
@@ -127,8 +133,7 @@ class SpoolStore:
     async def remove(self, envelopes: Sequence[Envelope]) -> None:
         """Keep these no longer: their outcomes are stored."""
         async with connection(self._pool) as taken:
-            accepted = [envelope.accepted_at for envelope in envelopes]
-            await taken.execute(_REMOVE, {**_keys(envelopes), "accepted": accepted})
+            await unspool(taken, envelopes)
 
 
 def _keys(envelopes: Sequence[Envelope]) -> dict[str, list[str]]:

@@ -13,9 +13,12 @@ from psycopg.types.json import Jsonb
 
 from trunkline.errors import Conflict, NotFound, Sealed
 from trunkline.stores.api_keys import insert_key
+from trunkline.stores.audit import append
 from trunkline.stores.database import Connection, Pool, connection
 from trunkline.stores.sealing import Sealer
 from trunkline.tenancy.access import Role
+from trunkline.tenancy.audit import Actor, AuditRecord
+from trunkline.tenancy.audited import app_facts, tenant_changes, tenant_facts
 from trunkline.tenancy.record import (
     GenesysAccount,
     MetaApp,
@@ -69,8 +72,10 @@ UPDATE tenant_credentials SET meta_app = %(meta_app)s, phone_number_id = %(phone
 WHERE tenant_id = %(tenant_id)s
 """
 
-_DELETE = """
-UPDATE tenants SET status = 'deleted', updated_at = now() WHERE tenant_id = %s AND status <> 'deleted'
+_STANDING = "SELECT name, status FROM tenants WHERE tenant_id = %s AND status <> 'deleted' FOR UPDATE"
+_DELETE = "UPDATE tenants SET status = 'deleted', updated_at = now() WHERE tenant_id = %s"
+_REVOKE_KEYS = """
+UPDATE tenant_api_keys SET revoked_at = now() WHERE tenant_id = %s AND revoked_at IS NULL RETURNING key_id
 """
 
 _TAKEN = {
@@ -83,6 +88,8 @@ _TAKEN = {
 class TenantStore:
     """Tenants and Meta apps. Deleted tenants are as good as not there; their id stays taken.
 
+    Every change is noted in the audit log with it, as done by `by`.
+
     `conversation_window_hours` is the window of tenants that set none of their own.
     """
 
@@ -91,14 +98,17 @@ class TenantStore:
         self._sealer = sealer
         self._window_hours = conversation_window_hours
 
-    async def create(self, record: TenantRecord) -> tuple[str, str]:
+    async def create(self, record: TenantRecord, by: Actor) -> tuple[str, str]:
         """Store a new tenant with its first key: `(key_id, key)`; raises Conflict naming the field that is taken."""
         row = self._row(record)
         try:
             async with connection(self._pool) as taken:
                 await taken.execute(_INSERT_TENANT, row)
                 await taken.execute(_INSERT_CREDENTIALS, row)
-                return await insert_key(taken, Role.TENANT, record.tenant_id, FIRST_KEY_NAME, None)
+                key_id, key = await insert_key(taken, Role.TENANT, record.tenant_id, FIRST_KEY_NAME, None)
+                facts = {**tenant_facts(record), "keyId": key_id}
+                await _note(taken, by, "tenant.created", record.tenant_id, after=facts)
+                return key_id, key
         except UniqueViolation as error:
             raise _conflict(error, row) from None
 
@@ -136,7 +146,7 @@ class TenantStore:
             raise sealed
         return records
 
-    async def update(self, tenant_id: str, change: Callable[[TenantRecord], TenantRecord]) -> TenantRecord:
+    async def update(self, tenant_id: str, change: Callable[[TenantRecord], TenantRecord], by: Actor) -> TenantRecord:
         """Store what `change` makes of the tenant as it stands; nobody else changes it meanwhile.
 
         Raises NotFound, or Conflict naming the field that is taken. What `change` raises leaves all as it was.
@@ -150,28 +160,35 @@ class TenantStore:
                 await taken.execute(_UPDATE_TENANT, row)
                 if (after.whatsapp, after.genesys) != (before.whatsapp, before.genesys):
                     await taken.execute(_UPDATE_CREDENTIALS, row)
-                return await self._lock(taken, tenant_id)
+                stored = await self._lock(taken, tenant_id)
+                was, now = tenant_changes(before, after)
+                if now:
+                    await _note(taken, by, "tenant.updated", tenant_id, before=was, after=now)
+                return stored
         except UniqueViolation as error:
             raise _conflict(error, row) from None
 
-    async def delete(self, tenant_id: str) -> bool:
+    async def delete(self, tenant_id: str, by: Actor) -> bool:
         """Whether there was such a tenant; its number and integration are free again, its keys dead."""
         async with connection(self._pool) as taken:
-            if (await taken.execute(_DELETE, (tenant_id,))).rowcount == 0:
+            standing = await (await taken.execute(_STANDING, (tenant_id,))).fetchone()
+            if standing is None:
                 return False
+            await taken.execute(_DELETE, (tenant_id,))
             await taken.execute("UPDATE tenant_credentials SET in_use = false WHERE tenant_id = %s", (tenant_id,))
-            await taken.execute(
-                "UPDATE tenant_api_keys SET revoked_at = now() WHERE tenant_id = %s AND revoked_at IS NULL",
-                (tenant_id,),
-            )
+            keys = await (await taken.execute(_REVOKE_KEYS, (tenant_id,))).fetchall()
+            before = {"name": standing[0], "status": standing[1]}
+            after = {"status": "deleted", "revokedKeys": [key_id for (key_id,) in keys]}
+            await _note(taken, by, "tenant.deleted", tenant_id, before=before, after=after)
         return True
 
-    async def create_app(self, app: MetaApp) -> None:
+    async def create_app(self, app: MetaApp, by: Actor) -> None:
         """Store a further Meta app; raises Conflict when its name is taken."""
         row = (app.app, self._seal_all(app.app_secrets), self._seal_all(app.verify_tokens))
         try:
             async with connection(self._pool) as taken:
                 await taken.execute("INSERT INTO meta_apps (app, app_secret, verify_token) VALUES (%s, %s, %s)", row)
+                await append(taken, AuditRecord(by, "meta_app.created", None, app.app, after=app_facts(app)))
         except UniqueViolation:
             raise Conflict("app", app.app) from None
 
@@ -198,10 +215,13 @@ class TenantStore:
         query = "SELECT tenant_id FROM tenant_credentials WHERE in_use AND meta_app = %s ORDER BY tenant_id LIMIT %s"
         return [row["tenant_id"] for row in await self._rows(query, (app, limit))]
 
-    async def delete_app(self, app: str) -> bool:
+    async def delete_app(self, app: str, by: Actor) -> bool:
         """Whether there was such a Meta app."""
         async with connection(self._pool) as taken:
-            return (await taken.execute("DELETE FROM meta_apps WHERE app = %s", (app,))).rowcount > 0
+            if (await taken.execute("DELETE FROM meta_apps WHERE app = %s", (app,))).rowcount == 0:
+                return False
+            await append(taken, AuditRecord(by, "meta_app.deleted", None, app, before={"app": app}))
+        return True
 
     async def _find(self, condition: str, value: str) -> TenantRecord | None:
         rows = await self._rows(_SELECT + condition, (value,))
@@ -283,6 +303,18 @@ class TenantStore:
 
     def _open_all(self, sealed: bytes) -> tuple[Secret, ...]:
         return tuple(Secret(part) for part in self._sealer.open(sealed).reveal().split(","))
+
+
+async def _note(
+    taken: Connection,
+    by: Actor,
+    action: str,
+    tenant_id: str,
+    *,
+    before: dict[str, Any] | None = None,
+    after: dict[str, Any] | None = None,
+) -> None:
+    await append(taken, AuditRecord(by, action, tenant_id, tenant_id, before, after))
 
 
 def _leave_sealed(_: bytes) -> Secret:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 import orjson
@@ -57,6 +58,20 @@ class RedisTokenCache:
             await self._redis.delete(self._key)
         except (RedisError, OSError) as error:
             raise StoreUnavailable(f"Cannot connect to Redis: {error}") from error
+
+    async def reseal(self) -> None:
+        """Seal the token under the first key, if it can be read, stays as it is meanwhile, and Redis is there."""
+        with contextlib.suppress(RedisError, OSError, ValueError, KeyError, TypeError, AttributeError, Sealed):
+            async with self._redis.pipeline() as pipeline:
+                await pipeline.watch(self._key)
+                kept = await pipeline.get(self._key)
+                value = orjson.loads(kept) if kept else None
+                if value is None or self._sealer.key_of(sealed := value["token"].encode()) == 0:
+                    return
+                value["token"] = self._sealer.reseal(sealed).decode()
+                pipeline.multi()  # type: ignore[no-untyped-call]
+                pipeline.set(self._key, orjson.dumps(value), keepttl=True)
+                await pipeline.execute()
 
     async def exists(self) -> bool:
         """Whether a token is kept; raises StoreUnavailable."""

@@ -277,3 +277,42 @@ def test_what_a_removed_member_read_is_given_to_the_others(assignments: Assignme
     assignments.let_go(LANE, "in:0")
     assignments.confirmed(LANE, "in:0", NOW)
     assert assignments.decide(NOW) == []
+
+
+def test_a_lane_that_is_held_is_given_to_nobody_until_it_is_released_or_the_time_is_over(
+    assignments: Assignments,
+) -> None:
+    assert assignments.hold(LANE, "purge", NOW + 40, NOW)
+    assignments.wake(LANE, "inbound")
+    assert assignments.decide(NOW) == []
+    assert assignments.in_use() == {LANE}
+    assignments.release(LANE, "somebody else")
+    assert assignments.decide(NOW + 39) == []
+    report(assignments, "in:0", {}, NOW + 40)
+    assert [given.lane for given in assignments.decide(NOW + 40)] == [LANE], "whoever held it may have ended"
+
+    assert assignments.hold(OTHER, "purge", NOW + 80, NOW + 40)
+    assignments.wake(OTHER, "inbound")
+    assignments.release(OTHER, "purge")
+    assert [given.lane for given in assignments.decide(NOW + 40)] == [OTHER]
+
+
+def test_a_lane_is_held_by_one_at_a_time(assignments: Assignments) -> None:
+    assert assignments.hold(LANE, "first", NOW + 40, NOW)
+    assert not assignments.hold(LANE, "second", NOW + 60, NOW + 10)
+    assert assignments.hold(LANE, "first", NOW + 60, NOW + 20), "for longer"
+    assert not assignments.hold(LANE, "second", NOW + 90, NOW + 50)
+    assert assignments.hold(LANE, "second", NOW + 100, NOW + 60)
+
+
+def test_a_lane_that_is_read_is_taken_from_its_reader_and_from_no_other_lane(assignments: Assignments) -> None:
+    report(assignments, "in:0", {LANE: 0.0, STATUSES: 0.0})
+    change = assignments.relinquishment(LANE)
+    assert change == GiveUp("acme", "inbound", (LANE,), "in:0")
+    assert assignments.relinquishment(OTHER) is None
+    assignments.begin(change)
+    assert assignments.relinquishment(LANE) is None, "it is asked for already"
+    assignments.hold(LANE, "purge", NOW + 40, NOW)
+    assignments.ended(change, given_up=True)
+    assert assignments.decide(NOW) == []
+    assert assignments.reader_of(STATUSES) == "in:0"

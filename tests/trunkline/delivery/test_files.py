@@ -52,7 +52,9 @@ class World:
     ) -> None:
         self.told.append(("throttled", cloud, words, retry_after_s))
 
-    async def attach(self, tenant_id: str, access: WhatsAppAccess, file: CustomerFile) -> Attachable | Unattachable:
+    async def attach(
+        self, tenant_id: str, access: WhatsAppAccess, file: CustomerFile, message_id: str
+    ) -> Attachable | Unattachable:
         self.moved.append((tenant_id, access.phone_number_id, access.access_token, file.media_id))
         found: Attachable | Unattachable = await self._answer(ATTACHED)
         return found

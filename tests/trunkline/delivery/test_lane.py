@@ -99,6 +99,10 @@ class Reading:
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
 
+    @property
+    def unacked(self) -> int:
+        return len(self._queue.unacked)
+
     async def close(self) -> None:
         await asyncio.sleep(0)
         self._queue.give_back()
@@ -177,6 +181,7 @@ class World:
             self._give_up,
             self.spool,
             PREFETCH,
+            {"tenant": "acme", "lane": "inbound-whatsapp-messages.acme"},
         )
         self.running: asyncio.Task[None] | None = None
 
@@ -453,7 +458,8 @@ async def test_a_bug_of_ours_skips_no_message_and_leaves_the_lane_with_a_reader(
     world.queue.put(*said("a", 1, 2))
     await until(lambda: world.queue.acked == ["a1", "a2"], "both")
     assert world.begun == ["a1", "a1", "a2"]
-    assert "lane.failed" in caplog.messages
+    (failed,) = [vars(record) for record in caplog.records if record.getMessage() == "lane.failed"]
+    assert (failed["tenant"], failed["message_id"]) == ("acme", said("a", 1)[0].message_id)
     await world.stop()
 
 
@@ -743,4 +749,24 @@ async def test_without_postgres_nothing_is_parked_and_nothing_lost(world: World)
     await until(lambda: world.begun[:1] == ["a1"], "the delivery")
     await until(lambda: world.queue.acked == ["a1", "a2"], "both, once it need not wait")
     assert world.spool.rows == []
+    await world.stop()
+
+
+async def test_a_lane_that_waits_as_a_whole_remembers_the_age_of_what_it_gave_back(world: World) -> None:
+    world.fails["a7"] = LaneHeld("the circuit is open", 100.0)
+    world.start()
+    world.open = False
+    world.queue.put(*said("b", 9), *said("a", 7, 8))
+    await until(lambda: "b9" in world.begun, "the other conversation")
+    assert (world.runner.unacked, world.runner.oldest_accepted_at) == (3, 7.0)
+    world.standing = Held("the circuit is open", 100.0)
+    world.let("a7", "b9")
+    await until(lambda: not world.runner.is_subscribed, "given back")
+    assert (world.runner.unacked, world.runner.oldest_accepted_at) == (0, 7.0)
+    world.standing = None
+    await until(lambda: "a8" in world.begun, "read again")
+    assert world.runner.oldest_accepted_at == 8.0
+    world.let("a8")
+    await until(lambda: not world.queue.unacked, "delivered")
+    assert world.runner.oldest_accepted_at is None
     await world.stop()

@@ -121,7 +121,7 @@ def world(tmp_path: Path) -> World:
 
 
 async def test_a_customers_file_is_kept_and_linked(world: World) -> None:
-    attached = await world.inbound.attach("acme", ACCESS, FILE)
+    attached = await world.inbound.attach("acme", ACCESS, FILE, "m-1")
     assert isinstance(attached, Attachable)
     assert (attached.mime, attached.filename) == ("application/pdf", "offer.pdf")
     link = world.links.open(attached.url.rpartition("/")[2])
@@ -143,33 +143,35 @@ async def test_a_file_has_the_type_that_somebody_told(
     world: World, declared: str | None, told: str | None, mime: str
 ) -> None:
     world.whatsapp.mime = told
-    attached = await world.inbound.attach("acme", ACCESS, CustomerFile("1203", "document", declared, None))
+    attached = await world.inbound.attach("acme", ACCESS, CustomerFile("1203", "document", declared, None), "m-1")
     assert isinstance(attached, Attachable)
     assert attached.mime == mime
 
 
 async def test_a_file_is_fetched_once_however_many_ask(world: World) -> None:
-    await asyncio.gather(*(world.inbound.attach("acme", ACCESS, FILE) for _ in range(10)))
-    await world.inbound.attach("acme", ACCESS, FILE)
+    await asyncio.gather(*(world.inbound.attach("acme", ACCESS, FILE, "m-1") for _ in range(10)))
+    await world.inbound.attach("acme", ACCESS, FILE, "m-1")
     assert len(world.whatsapp.fetched) == 1
-    await world.inbound.attach("beta", ACCESS, FILE)  # another tenant's is another file
+    await world.inbound.attach("beta", ACCESS, FILE, "m-1")  # another tenant's is another file
     assert len(world.whatsapp.fetched) == 2
 
 
 async def test_a_file_that_is_too_large_for_genesys_is_kept_and_linked_all_the_same(world: World) -> None:
     world.whatsapp.body = bytes(GENESYS_LIMIT_BYTES + 1)
-    attached = await world.inbound.attach("acme", ACCESS, FILE)
+    attached = await world.inbound.attach("acme", ACCESS, FILE, "m-1")
     assert isinstance(attached, Unattachable)
     assert (attached.words, attached.url is not None) == ("is larger than 25 MB", True)
     world.whatsapp.body = bytes(GENESYS_LIMIT_BYTES)
-    assert isinstance(await world.inbound.attach("acme", ACCESS, CustomerFile("1204", "image", None, None)), Attachable)
+    assert isinstance(
+        await world.inbound.attach("acme", ACCESS, CustomerFile("1204", "image", None, None), "m-1"), Attachable
+    )
 
 
 @pytest.mark.parametrize("breaks", [False, True])
 async def test_trouble_that_passes_is_waited_for(world: World, breaks: bool) -> None:
     world.whatsapp.errors = [Unavailable("503"), Unavailable("503")]
     world.whatsapp.breaks = breaks
-    assert isinstance(await world.inbound.attach("acme", ACCESS, FILE), Attachable)
+    assert isinstance(await world.inbound.attach("acme", ACCESS, FILE, "m-1"), Attachable)
     assert world.waited == list(FETCH_WAITS_S[:2])
     assert [path.read_bytes() for path in world.on_disk] == [PDF]
 
@@ -185,7 +187,7 @@ async def test_a_file_that_cannot_be_had_is_given_up(
     world: World, errors: list[TrunklineError], waits: list[float]
 ) -> None:
     world.whatsapp.errors = errors
-    assert await world.inbound.attach("acme", ACCESS, FILE) == Unattachable("could not be loaded")
+    assert await world.inbound.attach("acme", ACCESS, FILE, "m-1") == Unattachable("could not be loaded")
     assert (world.waited, world.on_disk) == (waits, [])
 
 
@@ -193,21 +195,21 @@ async def test_a_file_that_cannot_be_had_is_given_up(
 async def test_what_concerns_the_tenant_is_raised(world: World, error: TrunklineError) -> None:
     world.whatsapp.errors = [error]
     with pytest.raises(type(error)):
-        await world.inbound.attach("acme", ACCESS, FILE)
+        await world.inbound.attach("acme", ACCESS, FILE, "m-1")
     assert world.on_disk == []
 
 
 async def test_a_file_must_be_the_one_that_was_announced(world: World) -> None:
     world.whatsapp.sha256 = hashlib.sha256(b"another").hexdigest()
-    assert await world.inbound.attach("acme", ACCESS, FILE) == Unattachable("could not be loaded")
+    assert await world.inbound.attach("acme", ACCESS, FILE, "m-1") == Unattachable("could not be loaded")
     assert world.on_disk == []
     world.whatsapp.sha256 = hashlib.sha256(PDF).hexdigest()
-    assert isinstance(await world.inbound.attach("acme", ACCESS, FILE), Attachable)
+    assert isinstance(await world.inbound.attach("acme", ACCESS, FILE, "m-1"), Attachable)
 
 
 async def test_a_full_disk_leaves_a_text(world: World) -> None:
     world.folder.write_bytes(b"no folder")
-    assert await world.inbound.attach("acme", ACCESS, FILE) == Unattachable("could not be loaded")
+    assert await world.inbound.attach("acme", ACCESS, FILE, "m-1") == Unattachable("could not be loaded")
 
 
 # --- towards WhatsApp ---

@@ -33,7 +33,11 @@ class World:
         self.finished: list[tuple[str, str]] = []
         self.days: dict[str, int] = {}
         self.sweeps = 0
-        self.keeper = MediaKeeper(self, self, self, self)
+        self.erased_files: list[tuple[str, str]] = []
+        self.looked_back: list[float] = []
+        self.removed: list[tuple[str, str]] = []
+        self.noted: list[Mapping[str, int]] = []
+        self.keeper = MediaKeeper(self, self, self, self, self)
 
     async def take_due(self, limit: int) -> Sequence[DueFetch]:
         if self.away:
@@ -50,9 +54,21 @@ class World:
             raise self.errors[tenant_id]
         return KeptFile(Path("x"), 1), None
 
-    async def sweep(self, days_of: Callable[[str], int]) -> None:
+    async def erased(self, within_s: float) -> Sequence[tuple[str, str]]:
+        self.looked_back.append(within_s)
+        return self.erased_files
+
+    async def remove(self, tenant_id: str, media_id: str) -> bool:
+        self.removed.append((tenant_id, media_id))
+        return True
+
+    async def sweep(self, days_of: Callable[[str], int]) -> Mapping[str, int]:
         self.sweeps += 1
         self.days = {tenant_id: days_of(tenant_id) for tenant_id in ("acme", "gone")}
+        return {"acme": 2}
+
+    async def note_removed(self, removed: Mapping[str, int]) -> None:
+        self.noted.append(removed)
 
     async def whatsapp_access(self, tenant_id: str) -> WhatsAppAccess | None:
         return WhatsAppAccess("another number", self.tenants[tenant_id]) if tenant_id in self.tenants else None
@@ -108,3 +124,12 @@ async def test_it_goes_on_when_the_store_was_away_and_sweeps_at_once_and_then_se
     await until(lambda: len(world.finished) > looked, "looked again")
     running.cancel()
     assert (world.sweeps, world.days) == (1, {"acme": 3, "gone": DEFAULT_DAYS})
+    assert world.noted == [{"acme": 2}]
+
+
+async def test_what_was_erased_anywhere_is_removed_here_at_first_as_far_back_as_it_goes(world: World) -> None:
+    world.erased_files = [("acme", "1203")]
+    await world.keeper.remove_erased()
+    await world.keeper.remove_erased()
+    assert world.removed == [("acme", "1203")] * 2
+    assert world.looked_back[0] > 8 * 86_400 > world.looked_back[1] > 600

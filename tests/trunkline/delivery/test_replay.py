@@ -11,13 +11,14 @@ import orjson
 import pytest
 
 from tests.fakes import Clock, MemoryAliases, MemoryArrivals, MemoryTenants, envelope
-from tests.trunkline.records import tenant_record
+from tests.trunkline.records import BY, tenant_record
 from trunkline.delivery import replay as replay_module
 from trunkline.delivery.people import People
 from trunkline.delivery.replay import Refused, Replay
 from trunkline.delivery.rerouting import Rerouting
 from trunkline.envelope import Direction, Envelope
 from trunkline.errors import NotFound
+from trunkline.tenancy.audit import Actor
 from trunkline.tenancy.directory import TenantDirectory
 from trunkline.tenancy.history import LetterFilter, Revival, StoredLetter
 from trunkline.tenancy.record import MetaApp
@@ -58,7 +59,7 @@ class MemoryLetters:
         places = [(each.ordered_at, each.id) for each in self._ordered()]
         return [place for place in places if after is None or place > after][:limit]
 
-    async def revive(self, revivals: Sequence[Revival], by: str) -> list[Revival]:
+    async def revive(self, revivals: Sequence[Revival], by: Actor) -> list[Revival]:
         revived = [each for each in revivals if each.letter_id not in self.taken]
         self.revived.append(revived)
         for each in revived:
@@ -84,18 +85,18 @@ class World:
         )
 
     async def many(self, limit: int = 100, **more: Any) -> list[int]:
-        return await self.replay.many(LetterFilter(), limit, "key-1", **more)
+        return await self.replay.many(LetterFilter(), limit, BY, **more)
 
 
 async def test_a_dead_letter_is_put_on_its_way_with_the_envelope_it_keeps() -> None:
     world = World(letter(1), letter(2))
-    assert await world.replay.one("acme", 1, "key-1") is None
+    assert await world.replay.one("acme", 1, BY) is None
     assert world.letters.revived == [[Revival(1, "rejected", [envelope(1)])]]
 
 
 async def test_a_dry_run_changes_nothing() -> None:
     world = World(letter(1), letter(2), stray(3, ACME.whatsapp.phone_number_id))
-    assert await world.replay.one(None, 1, "key-1", dry_run=True) is None
+    assert await world.replay.one(None, 1, BY, dry_run=True) is None
     assert await world.many(dry_run=True) == [1, 2, 3]
     assert (len(world.letters.letters), world.letters.revived, world.arrivals.recorded) == (3, [], [])
 
@@ -104,7 +105,7 @@ async def test_a_letter_that_is_not_there_or_of_another_is_not_found() -> None:
     world = World(letter(1))
     for tenant_id, letter_id in ((None, 2), ("other", 1)):
         with pytest.raises(NotFound):
-            await world.replay.one(tenant_id, letter_id, "key-1")
+            await world.replay.one(tenant_id, letter_id, BY)
 
 
 TYPING = dataclasses.replace(envelope(1, Direction.OUTBOUND), kind="event")
@@ -116,6 +117,7 @@ REFUSALS = [
     pytest.param(letter(state="purged"), "purged", id="purged"),
     pytest.param(letter(tenant_exists=False, reason="tenant_deleted"), "its tenant was deleted", id="no tenant"),
     pytest.param(letter(body=b"\xff", reason="poison", state=None), "cannot be read", id="unreadable"),
+    pytest.param(letter(body=b"", reason="exhausted"), "retentionDays.content", id="its content was let go"),
     pytest.param(letter(message=envelope(tenant_id="other")), "cannot be read", id="an envelope of another tenant"),
     pytest.param(letter(message=TYPING), "nothing to deliver later", id="typing"),
     pytest.param(letter(message=REPORT), "nothing to deliver later", id="a report"),
@@ -131,7 +133,7 @@ async def test_what_cannot_be_replayed_says_why_and_is_no_hindrance_to_others(
     refused: StoredLetter, words: str
 ) -> None:
     world = World(refused, letter(7))
-    answer = await world.replay.one(None, refused.id, "key-1")
+    answer = await world.replay.one(None, refused.id, BY)
     assert isinstance(answer, Refused) and words in answer.words
     assert await world.many() == [7]
     assert list(world.letters.letters) == [refused.id]
@@ -140,7 +142,7 @@ async def test_what_cannot_be_replayed_says_why_and_is_no_hindrance_to_others(
 async def test_one_that_somebody_else_replays_at_this_moment_is_refused() -> None:
     world = World(letter(1), letter(2))
     world.letters.taken = {1}
-    assert isinstance(await world.replay.one(None, 1, "key-1"), Refused)
+    assert isinstance(await world.replay.one(None, 1, BY), Refused)
     assert await world.many() == [2]
 
 

@@ -12,7 +12,7 @@ from functools import partial
 
 import pytest
 
-from tests.fakes import Clock, MemoryMessages, Row, envelope, until
+from tests.fakes import Clock, MemoryErased, MemoryMessages, Row, envelope, until
 from trunkline.attempt import (
     LEAVE_WITHIN_S,
     Behind,
@@ -32,7 +32,7 @@ from trunkline.delivery.retry import RetryPolicy
 from trunkline.delivery.routes import Accepted, Access, Job, Prepared
 from trunkline.delivery.take_overs import TakeOvers
 from trunkline.delivery.transform import Transformer
-from trunkline.delivery.turn import Done, OlderFirst
+from trunkline.delivery.turn import ASK_AGAIN_S, Done, OlderFirst
 from trunkline.envelope import Direction, Envelope
 from trunkline.errors import (
     CredentialsRefused,
@@ -189,6 +189,7 @@ class World:
         self.broker_away = 0
         self.ledger = Ledger(self.store)
         self.take_overs = Counts()
+        self.erased = MemoryErased()
         self.spooled = self.alone = self.redelivered = False
         self.transformer = Transformer(
             self.tenants,
@@ -196,6 +197,7 @@ class World:
             dict.fromkeys(Direction, self.cloud),
             self._publish,
             TakeOvers(self.take_overs),
+            self.erased,
             owner=this_owner(),
             cloud_timeout_s=10.0,
             calls_in_flight=CALLS_AT_ONCE,
@@ -980,3 +982,41 @@ async def test_a_message_erased_since_is_dropped(world: World) -> None:
     world.transformer._ledger = Ledger(Erased())
     assert await world.deliver(INBOUND) == Done()
     assert world.cloud.calls == []
+
+
+# --- people who were erased ---
+
+
+async def test_nothing_is_prepared_or_asked_for_of_a_person_who_was_erased(world: World) -> None:
+    world.erased.settled.add(INBOUND.message_id)
+    assert await world.deliver(INBOUND) == Done()
+    assert (world.cloud.prepared, world.tenants.asks, world.store.rows) == (0, [], {})
+
+
+async def test_a_person_erased_while_the_message_was_being_prepared_is_not_met_anew(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare = world.cloud.prepare
+
+    async def erased_meanwhile(message: Envelope) -> Prepared | None:
+        world.erased.settled.add(message.message_id)
+        return await prepare(message)
+
+    monkeypatch.setattr(world.cloud, "prepare", erased_meanwhile)
+    assert await world.deliver(INBOUND) == Done()
+    assert (world.cloud.prepared, world.tenants.asks) == (1, [])
+
+
+async def test_a_message_whose_claim_finds_its_person_erased_is_accounted_for(world: World) -> None:
+    world.store.erased.add(INBOUND.message_id)
+
+    def go_away() -> None:
+        world.erased.away = True
+
+    def come_back() -> None:
+        world.erased.away, world.store.after = False, lambda: None
+
+    world.store.after, world.on_wait = go_away, come_back
+    assert await world.deliver(INBOUND) == Done()
+    assert (world.cloud.calls, world.erased.purged) == ([], [INBOUND.message_id])
+    assert world.waited == [ASK_AGAIN_S]  # for the store, which was away

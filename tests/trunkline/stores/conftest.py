@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.trunkline.records import tenant_record
+from tests.trunkline.records import BY, tenant_record
 from trunkline.stores.activations import ActivationStore
 from trunkline.stores.database import Pool
 from trunkline.stores.sealing import Sealer
@@ -18,6 +18,6 @@ KEY = "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE="
 async def tenant_id(pool: Pool) -> str:
     """A tenant with a first activation."""
     record = tenant_record()
-    await TenantStore(pool, Sealer([KEY])).create(record)
+    await TenantStore(pool, Sealer([KEY])).create(record, BY)
     assert await ActivationStore(pool).activate(record.tenant_id, "cell:0") == 1
     return record.tenant_id

@@ -7,7 +7,7 @@ import asyncio
 import psycopg
 import pytest
 
-from tests.trunkline.records import tenant_record
+from tests.trunkline.records import BY, tenant_record
 from trunkline.stores.activations import ActivationStore
 from trunkline.stores.database import Pool, connection
 from trunkline.stores.sealing import Sealer
@@ -21,7 +21,7 @@ KEY = "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE="
 @pytest.fixture
 async def tenant_id(pool: Pool) -> str:
     record = tenant_record()
-    await TenantStore(pool, Sealer([KEY])).create(record)
+    await TenantStore(pool, Sealer([KEY])).create(record, BY)
     return record.tenant_id
 
 

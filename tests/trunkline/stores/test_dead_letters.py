@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.fakes import Clock
+from tests.trunkline.records import BY
 from tests.trunkline.stores.attempts import ask, claim, envelope, events, outcome, recorded, row, rows, settle
 from trunkline.attempt import DeadLetter, Granted, Settled
 from trunkline.envelope import Direction, Envelope
@@ -61,7 +62,7 @@ def revivals(letters: Sequence[StoredLetter]) -> list[Revival]:
 
 
 async def replay(letters: DeadLetterStore, tenant_id: str) -> list[Revival]:
-    return await letters.revive(revivals(await found(letters, tenant_id)), "key-1")
+    return await letters.revive(revivals(await found(letters, tenant_id)), BY)
 
 
 async def test_a_replayed_message_waits_in_the_spool_as_new_and_keeps_what_the_far_side_has_of_it(
@@ -82,7 +83,7 @@ async def test_a_replayed_message_waits_in_the_spool_as_new_and_keeps_what_the_f
     (told,) = await rows(
         pool, "SELECT detail FROM message_events WHERE message_id = %s::uuid AND event = 'replayed'", message.message_id
     )
-    assert (told["detail"]["by"], told["detail"]["reason"]) == ("key-1", "rejected")
+    assert (told["detail"]["by"], told["detail"]["reason"]) == (BY.key_id, "rejected")
     assert isinstance(await ask(messages, dataclasses.replace(claim(spooled), spooled=True)), Granted)
 
 
@@ -114,7 +115,7 @@ async def test_two_who_replay_the_same_letters_at_once_replay_each_once(
         async with connection(pool) as taken:
             await taken.execute("DELETE FROM messages WHERE tenant_id = %s", (tenant_id,))
     chosen = revivals(await found(letters, tenant_id))
-    answers = await asyncio.gather(*(letters.revive(chosen, f"key-{number}") for number in range(4)))
+    answers = await asyncio.gather(*(letters.revive(chosen, BY) for _ in range(4)))
     replayed = [each.letter_id for answer in answers for each in answer]
     assert sorted(replayed) == sorted(each.letter_id for each in chosen)
     assert [await events(pool, message) for message in made] == [["dead", "replayed"]] * 20
@@ -144,7 +145,7 @@ async def test_only_what_is_dead_is_replayed(
     async with connection(pool) as taken:
         await taken.execute("UPDATE messages SET status = %s WHERE tenant_id = %s", (status, tenant_id))
     assert await found(letters, tenant_id) == []
-    assert await letters.revive(chosen, "key-1") == []
+    assert await letters.revive(chosen, BY) == []
     (letter,) = await letters.load(tenant_id, [chosen[0].letter_id])
     assert letter.state == status
     assert (await row(pool, message))["status"] == status

@@ -11,7 +11,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from scripts.faults.tcp_proxy import TcpProxy, proxied
-from tests.trunkline.records import tenant_record
+from tests.trunkline.records import BY, tenant_record
 from trunkline.stores.database import Pool, conninfo
 from trunkline.stores.directory_feed import DirectoryFeed
 from trunkline.stores.sealing import Sealer
@@ -76,7 +76,7 @@ async def test_everything_is_known_once_it_is_loaded(
     tenants: TenantStore, directory: CountingDirectory, database_url: str
 ) -> None:
     record = tenant_record()
-    await tenants.create(record)
+    await tenants.create(record, BY)
     feed = DirectoryFeed(database_url, directory)
     feed.start()
     async with asyncio.timeout(10):
@@ -89,16 +89,16 @@ async def test_a_change_arrives_within_a_second(
     feed: DirectoryFeed, tenants: TenantStore, directory: CountingDirectory
 ) -> None:
     record = tenant_record()
-    await tenants.create(record)
+    await tenants.create(record, BY)
     await within(1.0, lambda: directory.by_id(record.tenant_id) == record)
 
     def suspended() -> bool:
         known = directory.by_id(record.tenant_id)
         return known is not None and known.status is TenantStatus.SUSPENDED
 
-    await tenants.update(record.tenant_id, lambda old: dataclasses.replace(old, status=TenantStatus.SUSPENDED))
+    await tenants.update(record.tenant_id, lambda old: dataclasses.replace(old, status=TenantStatus.SUSPENDED), BY)
     await within(1.0, suspended)
-    await tenants.delete(record.tenant_id)
+    await tenants.delete(record.tenant_id, BY)
     await within(1.0, lambda: directory.by_id(record.tenant_id) is None)
     assert directory.reloads == 1  # each was taken over on its own
 
@@ -107,9 +107,9 @@ async def test_a_new_secret_of_a_tenant_and_a_new_meta_app_arrive_too(
     feed: DirectoryFeed, tenants: TenantStore, directory: CountingDirectory
 ) -> None:
     record = tenant_record()
-    await tenants.create(record)
+    await tenants.create(record, BY)
     changed = dataclasses.replace(record.genesys, client_secret=Secret("another secret"))
-    await tenants.update(record.tenant_id, lambda old: dataclasses.replace(old, genesys=changed))
+    await tenants.update(record.tenant_id, lambda old: dataclasses.replace(old, genesys=changed), BY)
 
     def has_changed() -> bool:
         known = directory.by_id(record.tenant_id)
@@ -117,7 +117,7 @@ async def test_a_new_secret_of_a_tenant_and_a_new_meta_app_arrive_too(
 
     await within(1.0, has_changed)
     app = MetaApp(f"app-{record.tenant_id}", (Secret("s"),), (Secret("v"),))
-    await tenants.create_app(app)
+    await tenants.create_app(app, BY)
     await within(1.0, lambda: directory.app(app.app) == app)
 
 
@@ -132,7 +132,7 @@ async def test_after_its_backend_was_ended_everything_is_loaded_anew(
         assert await ended.fetchall() == [(True,)]
     await within(10, lambda: directory.reloads == 2)
     record = tenant_record()
-    await tenants.create(record)
+    await tenants.create(record, BY)
     await within(1.0, lambda: directory.by_id(record.tenant_id) == record)
 
 
@@ -140,11 +140,11 @@ async def test_what_changed_while_postgres_could_not_be_reached_is_known_afterwa
     feed: DirectoryFeed, tenants: TenantStore, directory: CountingDirectory, network: tuple[TcpProxy, str]
 ) -> None:
     gone, made = tenant_record(), tenant_record()
-    await tenants.create(gone)
+    await tenants.create(gone, BY)
     await within(1.0, lambda: directory.by_id(gone.tenant_id) == gone)
     await network[0].refuse()
-    await tenants.create(made)
-    await tenants.delete(gone.tenant_id)
+    await tenants.create(made, BY)
+    await tenants.delete(gone.tenant_id, BY)
     assert directory.by_id(gone.tenant_id) == gone  # what it knows it keeps, however old
     await network[0].open()
     await within(10, lambda: directory.by_id(made.tenant_id) == made and directory.by_id(gone.tenant_id) is None)

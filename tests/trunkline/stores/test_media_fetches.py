@@ -6,11 +6,11 @@ import pytest
 
 from tests.trunkline.stores.attempts import envelope
 from trunkline.arrival import Arrival
-from trunkline.media_fetch import DueFetch
+from trunkline.media_fetch import KEPT_BY_META_DAYS, DueFetch
 from trunkline.protocol.media import CustomerFile
 from trunkline.stores.arrivals import ArrivalStore
 from trunkline.stores.database import Pool, connection
-from trunkline.stores.media_fetches import FIRST_DUE_S, KEPT_BY_META_DAYS, MediaFetches
+from trunkline.stores.media_fetches import FIRST_DUE_S, MediaFetches
 
 pytestmark = pytest.mark.services
 

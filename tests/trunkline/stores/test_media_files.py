@@ -74,9 +74,18 @@ async def test_files_are_removed_after_their_tenants_days(files: MediaFiles) -> 
     for tenant_id in ("acme", "beta"):
         await keep(files, tenant_id, "young", age_s=2 * DAY_S)
         await keep(files, tenant_id, "old", age_s=4 * DAY_S)
-    await files.sweep({"acme": 3, "beta": 7}.__getitem__)
+    assert await files.sweep({"acme": 3, "beta": 7}.__getitem__) == {"acme": 1}
     assert await there(files, "acme", "young", "old") == ["young"]
     assert await there(files, "beta", "young", "old") == ["young", "old"]
+
+
+async def test_a_file_is_removed_at_once_when_that_is_asked_for(files: MediaFiles) -> None:
+    await keep(files, "acme", "m1")
+    await keep(files, "beta", "m1")
+    assert await files.remove("acme", "m1")
+    assert not await files.remove("acme", "m1")
+    assert await there(files, "acme", "m1") == []
+    assert await there(files, "beta", "m1") == ["m1"]
 
 
 async def test_the_oldest_files_go_when_all_are_too_large(files: MediaFiles) -> None:

@@ -70,6 +70,14 @@ def test_a_migration_that_fails_leaves_nothing_of_itself_and_keeps_those_before(
     assert migrations.migrate_up(empty_database_url, tmp_path) == ["0002-bad"]
 
 
+def test_what_a_migration_selects_is_not_printed(
+    empty_database_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "0001-asks.sql").write_text("SELECT 'an answer';")
+    assert migrations.migrate_up(empty_database_url, tmp_path) == ["0001-asks"]
+    assert capsys.readouterr().out == ""
+
+
 def test_two_at_once_do_not_get_into_each_others_way(empty_database_url: str) -> None:
     done: list[list[str]] = []
     threads = [

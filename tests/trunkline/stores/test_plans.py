@@ -7,7 +7,7 @@ import re
 import psycopg
 import pytest
 
-from trunkline.stores import arrivals, conversations, messages
+from trunkline.stores import arrivals, conversations, erasing, erasures, messages, retention, retention_job
 from trunkline.stores.database import BY_KEY, conninfo
 
 pytestmark = pytest.mark.services
@@ -36,6 +36,22 @@ def _plan(database_url: str, statement: str) -> str:
         pytest.param(arrivals._RECORD, id="record"),
         pytest.param(conversations._OPEN, id="open"),
         pytest.param(conversations._LAST_INBOUND, id="last inbound"),
+        pytest.param(erasures._ERASED, id="erased"),
+        pytest.param(erasures._CLOSED, id="closed"),
+        pytest.param(erasures._STANDING, id="standing of an erased person's message"),
+        pytest.param(erasing._MESSAGES, id="erase messages"),
+        pytest.param(erasing._DEAD_LETTERS, id="erase dead letters"),
+        pytest.param(erasing._SPOOLED, id="erase what is spooled"),
+        pytest.param(erasing._CONVERSATIONS, id="erase conversations"),
+        pytest.param(retention_job._DUE, id="whose retention is due"),
+        pytest.param(retention._TEXTS, id="texts"),
+        pytest.param(retention._MESSAGES, id="messages"),
+        pytest.param(retention._CONVERSATIONS, id="conversations"),
+        pytest.param(retention._ALIASES, id="aliases"),
+        pytest.param(retention._EVENTS, id="events"),
+        pytest.param(retention._LETTER_CONTENTS.format(owner="tenant_id = %(tenant)s"), id="contents of dead letters"),
+        pytest.param(retention._LETTERS.format(owner="tenant_id IS NULL"), id="nobody's dead letters"),
+        pytest.param(retention._FILES, id="files"),
     ],
 )
 def test_rows_are_looked_up_by_key_and_no_table_is_read_as_a_whole(database_url: str, statement: str) -> None:

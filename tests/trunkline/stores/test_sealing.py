@@ -40,6 +40,30 @@ def test_what_no_key_opens_says_so_and_shows_nothing(sealed: bytes) -> None:
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
 
+def test_the_key_that_sealed_is_told_by_its_number() -> None:
+    rotated = Sealer([NEW, OLD])
+    assert rotated.key_of(Sealer([OLD]).seal(SECRET)) == 1
+    assert rotated.key_of(rotated.seal(SECRET)) == 0
+    with pytest.raises(Sealed):
+        Sealer([NEW]).key_of(Sealer([OLD]).seal(SECRET))
+
+
+def test_what_is_sealed_anew_needs_the_old_key_no_longer() -> None:
+    resealed = Sealer([NEW, OLD]).reseal(Sealer([OLD]).seal(SECRET))
+    assert Sealer([NEW]).open(resealed) == SECRET
+    with pytest.raises(Sealed):
+        Sealer([OLD]).open(resealed)
+    with pytest.raises(Sealed):
+        Sealer([NEW]).reseal(Sealer([OLD]).seal(SECRET))
+
+
+def test_a_fingerprint_tells_keys_apart_and_shows_none() -> None:
+    one, other = Sealer([NEW, OLD]).fingerprints
+    assert one != other
+    assert one not in NEW
+    assert Sealer([NEW]).fingerprints == (one,)
+
+
 @pytest.mark.parametrize("keys", [[], ["short"], [NEW, NEW[:-1]]])
 def test_a_bad_key_is_refused_without_being_shown(keys: list[str]) -> None:
     with pytest.raises(ConfigurationError, match="CREDENTIALS_KEYS") as caught:
