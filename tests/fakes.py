@@ -16,6 +16,7 @@ from trunkline.attempt import (
     Claim,
     ClaimAnswer,
     DeadLetter,
+    Erased,
     Granted,
     Outcome,
     OutOfDate,
@@ -221,6 +222,27 @@ class MemoryConversations:
             raise StoreUnavailable("Postgres cannot be reached")
 
 
+class MemoryErased:
+    """People who were erased, by message: `settled` needs nothing more; `purged` was accounted for."""
+
+    def __init__(self) -> None:
+        self.settled: set[str] = set()
+        self.purged: list[str] = []
+        self.away = False
+
+    async def settle(self, envelope: Envelope) -> bool:
+        self._check()
+        return envelope.message_id in self.settled
+
+    async def purge(self, envelope: Envelope) -> None:
+        self._check()
+        self.purged.append(envelope.message_id)
+
+    def _check(self) -> None:
+        if self.away:
+            raise StoreUnavailable("Postgres cannot be reached")
+
+
 class MemoryTokenCache:
     """Redis, as a tenant's token knows it."""
 
@@ -295,6 +317,8 @@ class MemoryMessages:
     outcomes: list[Outcome] = field(default_factory=list)
     dead: dict[str, DeadLetter] = field(default_factory=dict)
     exchanges: list[tuple[int, int]] = field(default_factory=list)
+    # Messages whose person was erased.
+    erased: set[str] = field(default_factory=set)
     # Answers to the next claims: something older goes first.
     behind: list[Behind] = field(default_factory=list)
     # Called before each exchange, with its outcomes and claims; raises for a store in trouble.
@@ -345,6 +369,8 @@ class MemoryMessages:
     def _claim(self, claim: Claim) -> ClaimAnswer:
         if self.epoch is not None and claim.epoch != self.epoch:
             return OutOfDate()
+        if claim.envelope.message_id in self.erased:
+            return Erased()
         if self.behind:
             return self.behind.pop(0)
         row = self.rows.setdefault(claim.envelope.message_id, Row(claim.envelope.direction))

@@ -8,6 +8,7 @@ TrunklineError
 ├── CredentialsRefused    the tenant's credentials or rights are wrong: hold the tenant, keep its messages
 ├── OutcomeUnknown        the request left and no usable answer came: may or may not have been done
 ├── Sealed                a secret cannot be opened with any of CREDENTIALS_KEYS
+├── DumpFailed            the database could not be dumped or restored; it is as it was
 ├── NotFound              no such record
 ├── Conflict              the record's id, number or integration is taken
 └── ConfigurationError    the process cannot start with these settings
@@ -78,6 +79,10 @@ class OutcomeUnknown(_InWords):
 
 class Sealed(TrunklineError):
     """A sealed secret opens with none of CREDENTIALS_KEYS."""
+
+
+class DumpFailed(_InWords):
+    """A dump of the database could not be made, or not be restored; nothing was changed."""
 
 
 class NotFound(TrunklineError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -80,18 +81,44 @@ def test_any_fact_leaves_one_line(lines: tuple[logging.Logger, io.StringIO], fac
     assert "fact" in line
 
 
-def test_logging_is_configured_for_the_whole_process(capsys: pytest.CaptureFixture[str]) -> None:
-    root = logging.getLogger()
-    before, level = root.handlers[:], root.level
-    quiet = {name: logging.getLogger(name).level for name in ("pika", "httpx", "aiohttp", "psycopg.pool")}
-    try:
-        configure_logging("INFO")
-        logging.getLogger("trunkline.any").info("tenant.activated")
-        logging.getLogger("pika.adapters").info("Streaming transport linked up")
-        logging.getLogger("trunkline.any").debug("delivery.delivered")
-    finally:
-        root.handlers[:], root.level = before, level
-        root.setLevel(level)
-        for name, was in quiet.items():
-            logging.getLogger(name).setLevel(was)
-    assert [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()] == ["tenant.activated"]
+@pytest.fixture
+def as_before() -> Iterator[None]:
+    """Logging of this process is afterwards as it was."""
+    names = ("", "actors", "config", "serve_app", "trunkline", "pika", "httpx", "aiohttp", "psycopg.pool")
+    levels = {name: logging.getLogger(name).level for name in names}
+    handlers = logging.getLogger().handlers[:]
+    yield
+    logging.getLogger().handlers[:] = handlers
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+
+
+def test_logging_is_configured_for_the_whole_process(as_before: None, capfd: pytest.CaptureFixture[str]) -> None:
+    configure_logging("INFO")
+    logging.getLogger("trunkline.any").info("tenant.activated")
+    logging.getLogger("pika.adapters").info("Streaming transport linked up")
+    logging.getLogger("trunkline.any").debug("delivery.delivered")
+    assert [json.loads(line)["event"] for line in capfd.readouterr().err.splitlines()] == ["tenant.activated"]
+
+
+def test_what_libraries_tell_at_debug_is_never_logged(as_before: None, capfd: pytest.CaptureFixture[str]) -> None:
+    configure_logging("DEBUG")
+    logging.getLogger("httpcore.http11").debug("send_request_headers authorization=Bearer token")
+    logging.getLogger("trunkline.any").debug("delivery.delivered")
+    assert [json.loads(line)["event"] for line in capfd.readouterr().err.splitlines()] == ["delivery.delivered"]
+
+
+def test_lines_reach_standard_error_whatever_stands_in_its_place(
+    as_before: None, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", io.StringIO())  # as Serve does in its replicas
+    configure_logging("INFO")
+    logging.getLogger("trunkline.any").warning("webhook.signature_refused")
+    assert "webhook.signature_refused" in capfd.readouterr().err
+
+
+def test_a_higher_level_is_everybodys(as_before: None, capfd: pytest.CaptureFixture[str]) -> None:
+    configure_logging("ERROR")
+    logging.getLogger("trunkline.any").warning("delivery.dead")
+    logging.getLogger("some.library").warning("odd")
+    assert capfd.readouterr().err == ""

@@ -97,6 +97,7 @@ def test_good_values_are_taken(name: str, value: str) -> None:
         ("CONVERSATION_WINDOW_HOURS", "8761"),
         ("TRUNKLINE_INBOUND_TRANSFORMERS", "0"),
         ("TRUNKLINE_OUTBOUND_TRANSFORMERS", "65"),
+        ("TRUNKLINE_ACTOR_MEMORY_MB", "63"),
         ("TRUNKLINE_CELLS", "many"),
         ("TRUNKLINE_INTAKE_REPLICAS", "0"),
         ("TRUNKLINE_PREFETCH", "2001"),

@@ -34,14 +34,22 @@ def test_wrong_credentials_hold_the_queue_which_resumes_by_itself_once_they_are_
     right = tenant.body["genesys"]
     wrong = {**tenant.body, "genesys": {**right, "clientSecret": "not-the-secret"}}
     assert platform.api.post("/tenants", json=wrong).status_code == 201
-    for number in range(3):
-        platform.send(tenant, "customer", CUSTOMER, f"question {number}")
+    sent = send_in_order(platform, tenant, [f"question {number}" for number in range(3)])
 
     def held() -> bool:
         lanes = platform.api.get(f"/tenants/{tenant.tenant_id}/status").json()["lanes"]
         return any("refuses the credentials" in (lane["held"] or "") for lane in lanes.values())
 
     until(held, 10.0, "the lane held")
+
+    def says_why() -> bool:
+        # Between two tries there is a time of the next one; while one is under way there is none.
+        trace = platform.api.get(f"/messages/{sent[-1]}/trace").json()
+        return "credentials that Genesys Cloud accepts; it says: " in trace["waitingFor"] and bool(
+            trace["waitingUntil"]
+        )
+
+    until(says_why, 10.0, "the last message's trace naming the credentials, and the next try")
     answer = platform.api.get("/auth/token", headers={"X-Tenant-ID": tenant.tenant_id})
     assert (answer.status_code, answer.json()["error"]) == (502, "Failed to obtain OAuth token")
     assert "authentication failed" in answer.text  # the cloud's own words

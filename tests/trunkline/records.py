@@ -6,6 +6,7 @@ import secrets
 from datetime import UTC, datetime
 from typing import Any
 
+from trunkline.tenancy.audit import Actor
 from trunkline.tenancy.record import (
     GenesysAccount,
     Secret,
@@ -19,6 +20,9 @@ from trunkline.tenancy.record import (
 ACCESS_TOKEN = "EAAG-access-token-of-a-tenant-abcd"
 CLIENT_SECRET = "client-secret-of-a-tenant-efgh"
 WEBHOOK_SECRET = "webhook-secret-of-a-tenant-ijkl"
+
+# Who changes what tests need.
+BY = Actor("test", "admin")
 
 
 def tenant_record(tenant_id: str | None = None, **changes: Any) -> TenantRecord:

@@ -39,10 +39,10 @@ class Place:
 class Router:
     """The admin API; every answer but a good one raises CommandFailed."""
 
-    def __init__(self, url: str, key: str | None) -> None:
+    def __init__(self, url: str, key: str | None, timeout_s: float = TIMEOUT_S) -> None:
         self._url = url
         self._client = httpx.Client(
-            base_url=url, timeout=TIMEOUT_S, trust_env=False, headers={"X-API-Key": key} if key else {}
+            base_url=url, timeout=timeout_s, trust_env=False, headers={"X-API-Key": key} if key else {}
         )
 
     def close(self) -> None:
@@ -89,19 +89,19 @@ class Router:
         return rows
 
 
-def router(context: typer.Context) -> Router:
+def router(context: typer.Context, timeout_s: float = TIMEOUT_S) -> Router:
     """The router that the options or the settings name, for as long as the verb runs."""
-    api = _find_router(context.ensure_object(Place))
+    api = _find_router(context.ensure_object(Place), timeout_s)
     context.call_on_close(api.close)
     return api
 
 
-def _find_router(place: Place) -> Router:
+def _find_router(place: Place, timeout_s: float) -> Router:
     if place.url and place.key:
-        return Router(place.url, place.key)
+        return Router(place.url, place.key, timeout_s)
     settings = load_settings()
     key = place.key or settings.admin_api_key.get_secret_value() or first_keys(settings).get("ADMIN_API_KEY")
-    return Router(place.url or settings.public_url, key)
+    return Router(place.url or settings.public_url, key, timeout_s)
 
 
 def first_keys(settings: Settings) -> dict[str, str]:

@@ -14,7 +14,7 @@ from trunkline.cli.output import Json, print_fields, print_json, print_table
 
 app = typer.Typer(no_args_is_help=True, help="Make, list and revoke keys of the admin API.")
 
-COLUMNS = ("keyId", "name", "role", "tenantId", "createdAt", "expiresAt")
+COLUMNS = ("keyId", "name", "role", "tenantId", "createdAt", "expiresAt", "lastUsedAt")
 
 
 class StaffRole(StrEnum):

@@ -7,29 +7,59 @@ from typing import Annotated
 
 import typer
 
-from trunkline.cli import apps, dead_letters, keys, messages, migrate, pools, restart, send, status, tenants
+from trunkline.cli import (
+    apps,
+    audit,
+    backup,
+    cache,
+    dead_letters,
+    doctor,
+    keys,
+    logs,
+    messages,
+    migrate,
+    people,
+    pools,
+    queues,
+    restart,
+    restore,
+    secrets,
+    send,
+    status,
+    tenants,
+    top,
+)
 from trunkline.cli.api import CommandFailed, Place
 from trunkline.cli.output import print_json
 from trunkline.errors import TrunklineError
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Runs Trunkline from the command line. Every verb has --help and --json.",
 )
+app.command("doctor")(doctor.doctor)
 app.command("status")(status.status)
+app.command("top")(top.top)
 app.command("send")(send.send)
 app.command("restart")(restart.restart)
+app.command("logs")(logs.logs)
 app.command("trace")(messages.trace)
+app.command("backup")(backup.backup)
+app.command("restore")(restore.restore)
 app.add_typer(messages.conversations, name="conversations")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(tenants.app, name="tenants")
 app.add_typer(keys.app, name="keys")
 app.add_typer(apps.app, name="apps")
+app.add_typer(people.app, name="people")
+app.add_typer(audit.app, name="audit")
+app.add_typer(queues.app, name="queues")
 app.add_typer(pools.app, name="pools")
+app.add_typer(cache.app, name="cache")
+app.add_typer(secrets.app, name="secrets")
 app.add_typer(migrate.app, name="migrate")
 
 
@@ -52,7 +82,7 @@ def main(arguments: list[str] | None = None) -> None:
     """The command line's entry point."""
     given = sys.argv[1:] if arguments is None else arguments
     try:
-        app(args=given)
+        app(args=given, prog_name="trunkline")
     except CommandFailed as error:
         _fail(error.text, error.body if "--json" in given else None)
     except TrunklineError as error:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
 
+from trunkline.tenancy.standing import Hindrance
+
 FIRST_PAUSE_S = 2.0
 # Corrected credentials, maybe corrected at the cloud, are tried soon; a cloud in trouble is left alone for longer.
 LONGEST_REFUSED_PAUSE_S = 8.0
@@ -31,15 +33,16 @@ class CircuitState(StrEnum):
 
 
 class Circuit:
-    """Whether calls to one cloud may leave; `reason` is None while they may.
+    """Whether calls to one cloud may leave; `reason`, and its kind `cause`, are None while they may.
 
     `draw` spreads the pauses, so that the tenants of one cloud do not come back together.
     """
 
-    __slots__ = ("_draw", "_pause_s", "_probe_until", "_probed_at", "_until", "reason")
+    __slots__ = ("_draw", "_pause_s", "_probe_until", "_probed_at", "_until", "cause", "reason")
 
     def __init__(self, draw: Callable[[float, float], float] = random.uniform) -> None:
         self.reason: str | None = None
+        self.cause: Hindrance | None = None
         self._draw = draw
         self._pause_s = FIRST_PAUSE_S
         self._until = -math.inf
@@ -55,22 +58,22 @@ class Circuit:
     def refused(self, reason: str, now: float) -> None:
         """The cloud refused credentials or rights. Calls that left before it opened do not lengthen the pause."""
         if self.is_news(now):
-            self._open(reason, now, LONGEST_REFUSED_PAUSE_S)
+            self._open(Hindrance.CREDENTIALS, reason, now, LONGEST_REFUSED_PAUSE_S)
 
     def failing(self, reason: str, now: float) -> None:
         """The cloud fails call after call, or failed the probe. Calls that left before it opened change nothing."""
         if self.reason is None or self._probe_is_out:
-            self._open(reason, now, LONGEST_FAILING_PAUSE_S)
+            self._open(Hindrance.FAILING, reason, now, LONGEST_FAILING_PAUSE_S)
 
     def throttled(self, reason: str, now: float, retry_after_s: float) -> None:
         """The cloud asked to wait: nothing leaves until then, and no pause grows from it."""
-        self.reason = reason
+        self.cause, self.reason = Hindrance.THROTTLED, reason
         self._until = max(self._until, now + retry_after_s)
         self._probe_until = -math.inf
 
     def accepted(self) -> None:
         """The probe was accepted: all may leave again."""
-        self.reason = None
+        self.cause = self.reason = None
         self._pause_s = FIRST_PAUSE_S
         self._probe_until = -math.inf
 
@@ -111,9 +114,9 @@ class Circuit:
     def _probe_is_out(self) -> bool:
         return self._probe_until > -math.inf
 
-    def _open(self, reason: str, now: float, longest_s: float) -> None:
+    def _open(self, cause: Hindrance, reason: str, now: float, longest_s: float) -> None:
         pause_s = min(self._pause_s, longest_s)
-        self.reason = reason
+        self.cause, self.reason = cause, reason
         self._until = now + max(FIRST_PAUSE_S, self._draw(pause_s / 2, pause_s))
         self._probe_until = -math.inf
         self._pause_s = min(self._pause_s * 2, longest_s)

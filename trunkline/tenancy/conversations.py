@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -69,6 +69,15 @@ class Conversations:
         if known is None or at - known.last_activity_at > window_hours * 3600 or _is_news(known, inbound_at):
             known = await self._source.open(self._tenant_id, wa_id, at, window_hours, inbound_at)
         return self._remember(wa_id, known, at, inbound_at)
+
+    def forget(self, wa_ids: Iterable[str]) -> None:
+        """Remember nothing of these customers."""
+        for wa_id in wa_ids:
+            self._open.pop(wa_id, None)
+
+    def forget_all(self) -> None:
+        """Remember nobody."""
+        self._open.clear()
 
     async def refreshed(self, wa_id: str, known: Conversation) -> Conversation:
         """The conversation after a look whether the customer has been heard of elsewhere; raises StoreUnavailable."""

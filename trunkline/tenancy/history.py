@@ -43,6 +43,7 @@ class Message:
     created_at: datetime
     updated_at: datetime
     claim_until: datetime | None = None
+    wa_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message given up, with the reason; `tenant_id` is None for what belongs to no tenant."""
+    """A message given up, with the reason; `tenant_id` is None for what belongs to no tenant.
+
+    `has_content` until retention has taken what a replay needs.
+    """
 
     id: int
     message_id: str
@@ -70,6 +74,7 @@ class DeadLetter:
     genesys_id: str | None
     created_at: datetime
     last_attempt_at: datetime | None
+    has_content: bool = True
 
 
 @dataclass(frozen=True, slots=True)

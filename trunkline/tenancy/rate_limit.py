@@ -171,6 +171,11 @@ class PersonPaces:
         self._persons.move_to_end(wa_id)
         return person.pace.wait_s(now)
 
+    def known_wait_s(self, wa_id: str, now: float) -> float:
+        """How many seconds away the next slot of a person is that is remembered here; 0 for others."""
+        person = self._persons.get(wa_id)
+        return person.pace.wait_s(now) if person else 0.0
+
     def reserve(self, wa_id: str, now: float, sends: Iterable[float] = ()) -> float:
         """Book a slot for this person and return how many seconds it is away."""
         person = self._persons.get(wa_id) or self._meet(wa_id, now, sends)

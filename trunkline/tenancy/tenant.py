@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Any
@@ -16,7 +16,9 @@ from trunkline.tenancy.circuit import Circuit, CircuitState
 from trunkline.tenancy.conversations import Conversation, Conversations
 from trunkline.tenancy.rate_limit import AdaptivePace, Pace, PersonPaces, WindowPace
 from trunkline.tenancy.record import GenesysAccount, TenantRecord, TenantStatus
+from trunkline.tenancy.standing import Hindrance, Obstacle
 from trunkline.tenancy.tokens import Token, TokenKeeper, TokenSource
+from trunkline.tenancy.usage import Usage
 
 SUSPENDED_CHECK_S = 1.0
 # After so long a lane asks for its standing, which waits for the token.
@@ -190,6 +192,7 @@ class Tenant:
         self._token_source = token_source
         self._clock = clock
         self._circuits = {cloud: Circuit() for cloud in Cloud}
+        self._usages = {cloud: Usage() for cloud in Cloud}
         self._genesys_pace = WindowPace(settings.genesys_requests_per_minute, 60, slack_s=GENESYS_SLACK_S, now=now)
         self._number_pace = AdaptivePace(settings.whatsapp_messages_per_second, 1, slack_s=NUMBER_SLACK_S, now=now)
         self._person_paces = PersonPaces(settings.whatsapp_person_messages_per_minute, settings.whatsapp_person_burst)
@@ -274,6 +277,10 @@ class Tenant:
         """WhatsApp wants nothing more for this person for a while."""
         self._person_paces.refused(wa_id, self._clock())
 
+    def forget_people(self, wa_ids: Iterable[str]) -> None:
+        """Customers were erased: remember no conversation of theirs."""
+        self._conversations.forget(wa_ids)
+
     def failing(self, cloud: Cloud, words: str) -> None:
         """The cloud fails call after call, or failed a probe: nothing leaves until a probe is accepted."""
         self._circuits[cloud].failing(words, self._clock())
@@ -301,12 +308,44 @@ class Tenant:
         now = self._clock()
         return {
             "epoch": self.epoch,
-            "token": token and {"ageSeconds": round(now - token.issued_at), "expiresIn": round(token.expires_at - now)},
+            "token": token
+            and {
+                "ageSeconds": round(now - token.issued_at),
+                "expiresIn": round(token.expires_at - now),
+                "expiresAt": iso_milliseconds(token.expires_at),
+            },
             "tokenError": str(self._tokens.trouble) if self._tokens.trouble else None,
             "circuits": {cloud.value: self._describe(cloud, now) for cloud in Cloud},
             "limits": self._limits(now),
             "rememberedConversations": len(self._conversations),
         }
+
+    def clear_cache(self) -> None:
+        """Remember no conversation, and look at the next use whether the cached token is still there."""
+        self._conversations.forget_all()
+        self._tokens.look_again()
+
+    def obstacle(self, direction: Direction, wa_id: str) -> Obstacle | None:
+        """Why a message of this customer cannot leave now, as far as is remembered here; books nothing."""
+        if self.record.status is not TenantStatus.ACTIVE:
+            return Obstacle(Hindrance.SUSPENDED, f"tenant is {self.record.status.value}")
+        cloud, now = cloud_of(direction), self._clock()
+        circuit, trouble = self._circuits[cloud], self._tokens.trouble
+        if circuit.cause is not None:
+            return Obstacle(circuit.cause, circuit.reason or "", circuit.wait_s(now))
+        if cloud is Cloud.GENESYS and trouble is not None and not self._tokens.is_usable:
+            refused = isinstance(trouble, CredentialsRefused)
+            hindrance = Hindrance.CREDENTIALS if refused else Hindrance.NO_TOKEN
+            return Obstacle(hindrance, _in_words(trouble), self._tokens.pause_s)
+        person_wait_s = self._person_paces.known_wait_s(wa_id, now) if cloud is Cloud.WHATSAPP else 0.0
+        if person_wait_s > 0:
+            return Obstacle(
+                Hindrance.PERSON_LIMIT, "WhatsApp takes only so many messages for one person", person_wait_s
+            )
+        own_wait_s = self._pace(cloud).wait_s(now)
+        if own_wait_s > 0:
+            return Obstacle(Hindrance.OWN_LIMIT, "the tenant's limit towards the cloud is booked ahead", own_wait_s)
+        return None
 
     def _describe(self, cloud: Cloud, now: float) -> dict[str, Any]:
         """A cloud's circuit; to people it is open too while there is no token to call with."""
@@ -317,13 +356,15 @@ class Tenant:
         return circuit.describe(now)
 
     def _limits(self, now: float) -> dict[str, Any]:
-        """The limits in force, and how far ahead their use is booked."""
+        """The limits in force, what was used of them in the last minute, and how far ahead their use is booked."""
         settings = self.record.settings
         return {
             "genesysRequestsPerMinute": settings.genesys_requests_per_minute,
+            "genesysRequestsLastMinute": self._usages[Cloud.GENESYS].last_minute(now),
             "genesysBookedAheadSeconds": round(self._pace(Cloud.GENESYS).wait_s(now), 1),
             "whatsappMessagesPerSecond": settings.whatsapp_messages_per_second,
             "whatsappEffectiveMessagesPerSecond": round(self._number_pace.effective(now), 1),
+            "whatsappMessagesLastMinute": self._usages[Cloud.WHATSAPP].last_minute(now),
             "whatsappBookedAheadSeconds": round(self._pace(Cloud.WHATSAPP).wait_s(now), 1),
         }
 
@@ -423,8 +464,11 @@ class Tenant:
         self, ask: Ask, conversation: Conversation, access: GenesysAccess | WhatsAppAccess, pace: Pace | None
     ) -> Passage:
         now = self._clock()
-        wait_s = pace.reserve(now) if pace else 0.0
-        circuit = self._circuits[cloud_of(ask.direction)]
+        cloud, wait_s = cloud_of(ask.direction), 0.0
+        if pace is not None:
+            wait_s = pace.reserve(now)
+            self._usages[cloud].add(now + wait_s)
+        circuit = self._circuits[cloud]
         probe = circuit.take_probe(now, suspect=ask.is_suspect, leaves_in_s=wait_s)
         return Passage(self.epoch, conversation.conversation_id, access, wait_s, probe)
 

@@ -143,6 +143,13 @@ class TokenKeeper:
             log.info("token.cache_unavailable", extra={"tenant": self._tenant_id, "error": str(error)})
         return again
 
+    def look_again(self) -> None:
+        """Look at the next use whether the cache still has the token; if it has been deleted, another one is fetched.
+
+        The one in use serves until then: it may be as good as ever, and the login host may be away.
+        """
+        self._checked_at = 0.0
+
     def worked(self) -> None:
         """The API accepted a call with the token in use."""
         self._refusals = 0

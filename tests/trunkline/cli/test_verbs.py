@@ -13,7 +13,7 @@ import pytest
 
 from tests.trunkline.admin_app import NOW
 from tests.trunkline.cli.conftest import Run, Served
-from tests.trunkline.records import ACCESS_TOKEN, CLIENT_SECRET, WEBHOOK_SECRET, tenant_record
+from tests.trunkline.records import ACCESS_TOKEN, BY, CLIENT_SECRET, WEBHOOK_SECRET, tenant_record
 from trunkline.envelope import Direction, Envelope
 from trunkline.errors import Unavailable
 from trunkline.stores.database import connection
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.services
 @pytest.fixture
 def tenant(served: Served) -> TenantRecord:
     record = tenant_record()
-    served.run(served.admin.tenants.create(record))
+    served.run(served.admin.tenants.create(record, BY))
     return record
 
 
@@ -187,7 +187,7 @@ def _give_up(served: Served, tenant: TenantRecord, **letter: Any) -> str:
     _insert(served, "messages", **row, wa_id="447700900111", kind="text", status="dead", accepted_at=NOW)
     values = {**row, "reason": "rejected", "answer": "400 no", "envelope": envelope.to_bytes(), **letter}
     _insert(served, "dead_letters", **values)
-    listed = served.run(served.admin.replays.many(LetterFilter(tenant.tenant_id), 100, "test", dry_run=True))
+    listed = served.run(served.admin.replays.many(LetterFilter(tenant.tenant_id), 100, BY, dry_run=True))
     return str(max(listed, default=0))
 
 
@@ -292,7 +292,9 @@ def test_a_restart_outlasts_that_who_answers_is_restarted_too(
 ) -> None:
     monkeypatch.setattr("trunkline.cli.restart.LOOK_EVERY_S", 0.0)
     actors = served.admin.actors
-    course: list[dict[str, Any] | Exception] = [_progress("running", "running"), Unavailable("away")]
+    # Whether one runs is asked before another is begun.
+    idle = _progress("idle")
+    course: list[dict[str, Any] | Exception] = [idle, _progress("running", "running"), Unavailable("away")]
     course += [Unavailable("still away"), _progress("done", "done")]
 
     async def look() -> dict[str, Any]:
@@ -303,7 +305,7 @@ def test_a_restart_outlasts_that_who_answers_is_restarted_too(
 
     monkeypatch.setattr(actors, "restart_progress", look)
     assert run("restart").code == 0
-    course += [_progress("running", "running"), Unavailable("away"), Unavailable("still away")]
+    course += [idle, _progress("running", "running"), Unavailable("away"), Unavailable("still away")]
     monkeypatch.setattr("trunkline.cli.restart.SILENT_FOR_S", -1.0)
     lost = run("restart")
     assert lost.code == 1 and "away" in lost.err

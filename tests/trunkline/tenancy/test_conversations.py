@@ -117,3 +117,11 @@ async def test_what_was_heard_during_a_look_up_is_not_forgotten(
 ) -> None:
     await asyncio.gather(conversations.of("4477", 100.0, 72, said_at=99.0), conversations.of("4477", 101.0, 72))
     assert (await conversations.of("4477", 102.0, 72)).last_inbound_at == 99.0
+
+
+async def test_whoever_was_erased_is_met_anew(conversations: Conversations, source: MemoryConversations) -> None:
+    first = await conversations.of("4477", 100.0, 72)
+    other = await conversations.of("4488", 100.0, 72)
+    conversations.forget(["4477", "nobody"])
+    assert await conversations.of("4477", 101.0, 72) != first
+    assert (await conversations.of("4488", 100.0, 72)).conversation_id == other.conversation_id

@@ -371,7 +371,8 @@ async def test_a_status_describes_circuits_and_shows_no_secret(setting: Setting)
     setting.clock.advance(60)
     status = setting.tenant.status()
     assert status["epoch"] == 7
-    assert status["token"] == {"ageSeconds": 60, "expiresIn": 86_340}
+    expires_at = "2026-11-24T12:00:00.000Z"
+    assert status["token"] == {"ageSeconds": 60, "expiresIn": 86_340, "expiresAt": expires_at}
     assert status["circuits"] == {
         "genesys": {"state": "closed", "reason": None, "nextTryInSeconds": None},
         "whatsapp": {"state": "half_open", "reason": "190 expired", "nextTryInSeconds": 0.0},
@@ -689,8 +690,20 @@ async def test_limits_are_shown_with_how_far_ahead_they_are_booked(setting: Sett
     await setting.passages(*[INBOUND] * 46)
     assert setting.tenant.status()["limits"] == {
         "genesysRequestsPerMinute": 300,
+        "genesysRequestsLastMinute": 5,
         "genesysBookedAheadSeconds": 10.2,
         "whatsappMessagesPerSecond": 80,
         "whatsappEffectiveMessagesPerSecond": 80,
+        "whatsappMessagesLastMinute": 0,
         "whatsappBookedAheadSeconds": 0.0,
     }
+
+
+async def test_a_tenant_whose_cache_was_cleared_looks_conversations_up_anew(setting: Setting) -> None:
+    await setting.ready()
+    await setting.passages(INBOUND)
+    assert setting.tenant.status()["rememberedConversations"] == 1
+    setting.tenant.clear_cache()
+    assert setting.tenant.status()["rememberedConversations"] == 0
+    await setting.passages(INBOUND)
+    assert len(setting.conversations.opened) == 2

@@ -203,6 +203,21 @@ async def test_a_deleted_key_leads_to_a_fresh_token_within_five_seconds_of_use(s
     assert setting.host.fetches == 2
 
 
+async def test_a_cleared_cache_leads_to_a_fresh_token_at_the_next_use_and_the_old_one_serves_until_then(
+    setting: Setting,
+) -> None:
+    await setting.token()
+    setting.keeper.look_again()
+    await setting.token()
+    await setting.settle()
+    assert setting.host.fetches == 1, "it is still cached"
+    setting.cache.token = None
+    setting.keeper.look_again()
+    assert await setting.token() == "token-1"
+    await setting.settle()
+    assert await setting.token() == "token-2"
+
+
 async def test_redis_away_is_no_outage_and_no_reason_to_ask_the_login_host(setting: Setting) -> None:
     setting.cache.away = True
     for _ in range(20):
