@@ -246,6 +246,8 @@ class SupervisorActor:
         await self._repeat(name, work, HOUSEKEEPING_EVERY_S)
 
     async def _tidy(self, parts: SupervisorParts) -> None:
+        if made := await parts.partitions.make_ahead():
+            log.info("housekeeping.partitions_made", extra={"count": made})
         removed = {
             "seen": await parts.housekeeping.forget_seen(),
             "take_overs": await parts.housekeeping.forget_take_overs(),

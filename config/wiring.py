@@ -21,6 +21,7 @@ from trunkline.stores.directory_feed import DirectoryFeed
 from trunkline.stores.housekeeping import Housekeeping
 from trunkline.stores.lanes import LaneStore
 from trunkline.stores.media_files import MediaFiles
+from trunkline.stores.partitions import MessagePartitions
 from trunkline.stores.pools import PoolStore
 from trunkline.stores.retention_job import RetentionJob
 from trunkline.stores.sealing import Sealer
@@ -103,6 +104,7 @@ class SupervisorParts:
     pools: PoolStore
     housekeeping: Housekeeping
     retention: RetentionJob
+    partitions: MessagePartitions
     consumer: LaneConsumer
     directory: TenantDirectory
     feed: DirectoryFeed
@@ -130,6 +132,7 @@ def build_supervisor(settings: Settings) -> SupervisorParts:
         PoolStore(pool),
         Housekeeping(pool),
         RetentionJob(settings.database_url, tidying, settings.conversation_window_hours),
+        MessagePartitions(pool),
         consumer,
         directory,
         DirectoryFeed(settings.database_url, directory),

@@ -34,7 +34,7 @@ CREATE INDEX customer_files_erased ON customer_files (erased_at) WHERE erased_at
 -- All of them are partial, even by conditions that always hold: so that none is taken for a look-up by a table's key, which
 -- an empty table's statistics suggest.
 CREATE INDEX messages_person ON messages (tenant_id, wa_id) WHERE wa_id <> '';
-CREATE INDEX messages_age ON messages (tenant_id, created_at) WHERE created_at IS NOT NULL;
+CREATE INDEX messages_age ON messages (tenant_id, created_at) WHERE accepted_at IS NOT NULL;
 CREATE INDEX messages_content ON messages (tenant_id, created_at) WHERE text IS NOT NULL;
 CREATE INDEX message_events_age ON message_events (tenant_id, at) WHERE at IS NOT NULL;
 -- By its beginning, which never changes: its last activity changes with every message.

@@ -6,22 +6,33 @@ import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from redis.asyncio import Redis
+from xdist.scheduler import LoadScopeScheduling
 
 from trunkline.stores.database import Pool, conninfo, open_pool
 from trunkline.stores.migrations import migrate_up
 
+# Where tests start Ray: they share a running platform, and two of them would be in each other's way.
+WITH_RAY = ("tests/platform/", "tests/faults/", "tests/scripts/test_ray_node.py")
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What two workers may run beside each other: packages that share a running platform, and modules of the rest."""
-    for item in items:
-        place = item.path.parent if item.get_closest_marker("ray") else item.path
-        item.add_marker(pytest.mark.xdist_group(str(place.relative_to(item.config.rootpath))))
+
+class Rows(LoadScopeScheduling):  # type: ignore[misc]
+    """What two workers may run beside each other: the tests that start Ray, in one row, and modules of the rest."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path: str = nodeid.partition("::")[0]
+        return "ray" if path.startswith(WITH_RAY) else path
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Rows:
+    """How the tests are given to the workers."""
+    return Rows(config, log)
 
 
 def _from_environment(name: str) -> str:

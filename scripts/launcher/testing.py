@@ -32,7 +32,7 @@ Installs what is missing. The exit code is pytest's: 0 only if all passed.
 """
 INTERRUPTED = 130
 # Tests that start Ray wait most of their time: the others run beside them.
-TWO_WORKERS = ["-n", "2", "--dist", "loadgroup"]
+TWO_WORKERS = ["-n", "2"]
 
 
 class Pytest(Task):

@@ -14,25 +14,32 @@ from trunkline.stores.conversations import Activity, touch_conversations
 from trunkline.stores.customer_files import note_owners
 from trunkline.stores.database import Connection, Pool, connection
 from trunkline.stores.erasures import closed_among
+from trunkline.stores.marks import HAS_MADE_ITS_MARK
 from trunkline.stores.media_fetches import note_files
 from trunkline.stores.sent_messages import adopt_proofs
 from trunkline.stores.values import as_rows, storable
 from trunkline.tenancy.conversations import Conversation
 
-# Rows that exist are left out before the insert: waiting for one that is being settled, while its settler waits for
-# a row inserted here, would be a deadlock.
-_RECORD = """
+# Only a mark that somebody is inserting at this moment is waited for, in the order of claims: waiting for a message
+# that is being settled, while its settler waits for a mark inserted here, would be a deadlock.
+_RECORD = f"""
+WITH arrived AS MATERIALIZED (
+    SELECT a.*
+    FROM json_to_recordset(%(rows)s::json)
+         AS a(tenant_id text, message_id uuid, wa_id text, conversation_id uuid, direction text, kind text, wamid text,
+              genesys_id text, text text, accepted float8)
+    LEFT JOIN seen s ON s.tenant_id = a.tenant_id AND s.key_hash = a.message_id
+    WHERE s.key_hash IS NULL
+), marked AS (
+    INSERT INTO seen (tenant_id, key_hash) SELECT tenant_id, message_id FROM arrived
+    ORDER BY tenant_id, message_id ON CONFLICT DO NOTHING RETURNING tenant_id, key_hash
+)
 INSERT INTO messages (tenant_id, message_id, wa_id, conversation_id, direction, kind, status, wamid, genesys_id, text,
                       accepted_at)
-SELECT a.tenant_id, a.message_id, a.wa_id, a.conversation_id, a.direction, a.kind, 'received', a.wamid, a.genesys_id,
-       a.text, to_timestamp(a.accepted)
-FROM json_to_recordset(%(rows)s::json)
-     AS a(tenant_id text, message_id uuid, wa_id text, conversation_id uuid, direction text, kind text, wamid text,
-          genesys_id text, text text, accepted float8)
-WHERE NOT EXISTS (SELECT FROM seen s WHERE s.tenant_id = a.tenant_id AND s.key_hash = a.message_id)
-  AND NOT EXISTS (SELECT FROM messages e WHERE e.tenant_id = a.tenant_id AND e.message_id = a.message_id)
-ORDER BY a.tenant_id, a.message_id
-ON CONFLICT (tenant_id, message_id) DO NOTHING
+SELECT tenant_id, message_id, wa_id, conversation_id, direction, kind, 'received', wamid, genesys_id, text,
+       to_timestamp(accepted)
+FROM arrived WHERE {HAS_MADE_ITS_MARK}
+ON CONFLICT (tenant_id, message_id, created_at) DO NOTHING
 """
 
 _USE_LANES = """

@@ -13,6 +13,7 @@ from psycopg.rows import class_row
 from trunkline.envelope import Direction, Envelope
 from trunkline.stores.audit import append
 from trunkline.stores.database import Connection, Pool, connection
+from trunkline.stores.marks import HAS_MADE_ITS_MARK, is_row_of
 from trunkline.stores.spool import append_rows
 from trunkline.stores.values import as_json, as_rows, storable
 from trunkline.tenancy.audit import Actor, AuditRecord
@@ -21,9 +22,10 @@ from trunkline.tenancy.history import LetterFilter, Revival, StoredLetter
 # Times are stored in microseconds, and a float of today's size is no finer than a quarter of one.
 STEP_S = 1e-5
 
-_FROM = """
+_FROM = f"""
 FROM dead_letters d
-LEFT JOIN messages m ON m.tenant_id = d.tenant_id AND m.message_id = d.message_id
+LEFT JOIN seen s ON s.tenant_id = d.tenant_id AND s.key_hash = d.message_id
+LEFT JOIN messages m ON {is_row_of("m", "s")}
 LEFT JOIN tenants t ON t.tenant_id = d.tenant_id
 WHERE (%(tenant)s::text IS NULL OR d.tenant_id = %(tenant)s)
 """
@@ -50,16 +52,24 @@ ORDER BY ordered_at, d.id LIMIT %(limit)s
 """
 
 # Nothing is waited for: a letter that somebody else replays, or whose message is being settled, is passed over.
-_TAKE = """
+_TAKE = f"""
 WITH letters AS MATERIALIZED (
     SELECT id, tenant_id, message_id FROM dead_letters WHERE id = ANY(%(ids)s) ORDER BY id FOR UPDATE SKIP LOCKED
+), marked AS MATERIALIZED (
+    SELECT l.id, s.* FROM letters l JOIN seen s ON s.tenant_id = l.tenant_id AND s.key_hash = l.message_id
 ), held AS MATERIALIZED (
-    SELECT l.id, m.status FROM letters l JOIN messages m USING (tenant_id, message_id) FOR UPDATE OF m SKIP LOCKED
+    SELECT k.id, m.status
+    FROM marked k
+    JOIN messages m ON {is_row_of("m", "k")}
+    FOR UPDATE OF m SKIP LOCKED
 )
 SELECT l.id FROM letters l LEFT JOIN held h USING (id)
 WHERE h.status = 'dead'
-   OR h.id IS NULL AND NOT EXISTS (SELECT FROM messages m
-                                   WHERE m.tenant_id = l.tenant_id AND m.message_id = l.message_id)
+   OR h.id IS NULL AND NOT EXISTS (
+       SELECT FROM marked k
+       JOIN messages m ON {is_row_of("m", "k")}
+       WHERE k.id = l.id
+   )
 """
 
 # When the last of what waits in these conversations was accepted.
@@ -80,28 +90,48 @@ WHERE o.tenant_id = k.tenant_id AND o.message_id = k.message_id
 """
 
 # As new, but for what the far side knows of it: its parts that were accepted, and its receipt. One whose row has gone
-# gets another, since its claim would take it for the repetition of a message that was delivered.
-_REVIVE = """
-INSERT INTO messages AS m (tenant_id, message_id, wa_id, direction, kind, status, wamid, genesys_id, accepted_at)
+# gets another, since its claim would take it for the repetition of a message that was delivered; and the mark of that
+# one, so that it is found.
+_REVIVE = f"""
+WITH a AS MATERIALIZED (
+    SELECT r.*, s.seen_at, m.status
+    FROM json_to_recordset(%(rows)s::json)
+         AS r(tenant_id text, message_id uuid, wa_id text, direction text, kind text, wamid text, genesys_id text,
+              accepted float8)
+    LEFT JOIN seen s ON s.tenant_id = r.tenant_id AND s.key_hash = r.message_id
+    LEFT JOIN messages m ON {is_row_of("m", "s")}
+), revived AS (
+    UPDATE messages m
+    SET status = 'waiting', attempts = 0, unknowns = 0, accepted_at = to_timestamp(a.accepted), owner = NULL,
+        claim_until = NULL, updated_at = now()
+    FROM a
+    WHERE {is_row_of("m", "a", "message_id")} AND m.status = 'dead'
+), moved AS (
+    UPDATE seen s SET seen_at = now() FROM a
+    WHERE a.status IS NULL AND s.tenant_id = a.tenant_id AND s.key_hash = a.message_id AND s.seen_at = a.seen_at
+    RETURNING s.tenant_id, s.key_hash
+), added AS (
+    INSERT INTO seen (tenant_id, key_hash) SELECT tenant_id, message_id FROM a WHERE seen_at IS NULL
+    ORDER BY tenant_id, message_id ON CONFLICT DO NOTHING RETURNING tenant_id, key_hash
+), marked AS (
+    SELECT * FROM moved UNION ALL SELECT * FROM added
+)
+INSERT INTO messages (tenant_id, message_id, wa_id, direction, kind, status, wamid, genesys_id, accepted_at)
 SELECT tenant_id, message_id, wa_id, direction, kind, 'waiting', wamid, genesys_id, to_timestamp(accepted)
-FROM json_to_recordset(%(rows)s::json)
-     AS a(tenant_id text, message_id uuid, wa_id text, direction text, kind text, wamid text, genesys_id text,
-          accepted float8)
-ORDER BY tenant_id, message_id
-ON CONFLICT (tenant_id, message_id) DO UPDATE
-SET status = 'waiting', attempts = 0, unknowns = 0, accepted_at = excluded.accepted_at, owner = NULL,
-    claim_until = NULL, updated_at = now()
-WHERE m.status = 'dead'
+FROM a WHERE {HAS_MADE_ITS_MARK}
+ON CONFLICT (tenant_id, message_id, created_at) DO NOTHING
 """
 
 # A status has a row only once it was claimed, and may turn out to have nothing left to tell: it is as if never seen.
-_FORGET_STATUSES = """
-WITH k AS (
-    SELECT * FROM unnest(%(tenant)s::text[], %(message)s::uuid[]) AS k(tenant_id, message_id)
+_FORGET_STATUSES = f"""
+WITH k AS MATERIALIZED (
+    SELECT s.* FROM unnest(%(tenant)s::text[], %(message)s::uuid[]) AS a(tenant_id, message_id)
+    JOIN seen s ON s.tenant_id = a.tenant_id AND s.key_hash = a.message_id
 ), forgotten AS (
-    DELETE FROM messages m USING k WHERE m.tenant_id = k.tenant_id AND m.message_id = k.message_id
+    DELETE FROM messages m USING k
+    WHERE {is_row_of("m", "k")}
 )
-DELETE FROM seen s USING k WHERE s.tenant_id = k.tenant_id AND s.key_hash = k.message_id
+DELETE FROM seen s USING k WHERE s.tenant_id = k.tenant_id AND s.key_hash = k.key_hash
 """
 
 _TELL = """

@@ -13,6 +13,7 @@ from trunkline.people import Erasure, masked, person_key
 from trunkline.stores.audit import append
 from trunkline.stores.database import Pool, connection
 from trunkline.stores.erasures import ERASED_EVENT
+from trunkline.stores.marks import HAS_MADE_ITS_MARK, is_row_of
 from trunkline.tenancy.audit import Actor, AuditRecord
 
 BATCH = 500
@@ -58,16 +59,16 @@ _FINISH = "DELETE FROM unfinished_erasures WHERE erasure_id = %s"
 
 # What has a row of messages loses it with all that belongs to it; what was not settled keeps a bare one, as purged.
 # The statuses of unknown recipients are kept under the message they speak of.
-_MESSAGES = """
+_MESSAGES = f"""
 WITH known AS (
-    SELECT tenant_id, message_id, status, wamid FROM messages
+    SELECT tenant_id, message_id, created_at AS seen_at, status, wamid FROM messages
     WHERE tenant_id = %(tenant)s AND wa_id = ANY(%(addresses)s) AND wa_id <> ''
       AND LEAST(accepted_at, created_at) <= to_timestamp(%(erased_at)s)
     LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 ), found AS (
-    SELECT tenant_id, message_id, status FROM known
+    SELECT tenant_id, message_id, seen_at, status FROM known
     UNION
-    (SELECT s.tenant_id, s.message_id, s.status
+    (SELECT s.tenant_id, s.message_id, s.created_at, s.status
      FROM (SELECT tenant_id, wamid FROM known
            UNION SELECT p.tenant_id, p.wamid FROM known k JOIN message_parts p USING (tenant_id, message_id)) k
      JOIN messages s ON s.tenant_id = k.tenant_id AND s.wa_id = k.wamid AND s.wa_id <> '')
@@ -76,16 +77,14 @@ WITH known AS (
     SET status = 'purged', wa_id = '', conversation_id = NULL, wamid = NULL, genesys_id = NULL, text = NULL,
         receipt = NULL, attempt_id = NULL, owner = NULL, claim_until = NULL, updated_at = now()
     FROM found f
-    WHERE m.tenant_id = f.tenant_id AND m.message_id = f.message_id
+    WHERE {is_row_of("m", "f", "message_id")}
       AND m.status IN ('received', 'waiting', 'sending', 'unknown')
     RETURNING m.tenant_id, m.message_id
 ), gone AS (
     DELETE FROM messages m USING found f
-    WHERE m.tenant_id = f.tenant_id AND m.message_id = f.message_id
+    WHERE {is_row_of("m", "f", "message_id")}
       AND m.status NOT IN ('received', 'waiting', 'sending', 'unknown')
     RETURNING m.message_id
-), marked AS (
-    INSERT INTO seen (tenant_id, key_hash) SELECT tenant_id, message_id FROM found ON CONFLICT DO NOTHING
 ), events AS (
     DELETE FROM message_events e USING found f
     WHERE e.tenant_id = f.tenant_id AND e.message_id = f.message_id RETURNING e.message_id
@@ -132,7 +131,7 @@ SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM events)
 """
 
 # A message that is not recorded yet gets its bare row here; a status has none before it is claimed.
-_SPOOLED = """
+_SPOOLED = f"""
 WITH gone AS (
     DELETE FROM intake_spool WHERE ctid = ANY (ARRAY(
         SELECT ctid FROM intake_spool
@@ -140,20 +139,20 @@ WITH gone AS (
           AND LEAST(accepted_at, spooled_at) <= to_timestamp(%(erased_at)s)
         LIMIT %(limit)s FOR UPDATE SKIP LOCKED
     )) RETURNING tenant_id, message_id, direction, accepted_at, envelope
+), marked AS (
+    INSERT INTO seen (tenant_id, key_hash) SELECT tenant_id, message_id FROM gone
+    ORDER BY tenant_id, message_id ON CONFLICT DO NOTHING RETURNING tenant_id, key_hash
 ), kept AS (
     INSERT INTO messages (tenant_id, message_id, wa_id, direction, kind, status, accepted_at)
     SELECT tenant_id, message_id, '', direction, convert_from(envelope, 'UTF8')::json ->> 'kind', 'purged', accepted_at
-    FROM gone WHERE direction <> 'status' ORDER BY tenant_id, message_id
-    ON CONFLICT (tenant_id, message_id) DO NOTHING
+    FROM gone WHERE direction <> 'status' AND {HAS_MADE_ITS_MARK}
     RETURNING tenant_id, message_id
-), marked AS (
-    INSERT INTO seen (tenant_id, key_hash) SELECT tenant_id, message_id FROM gone ON CONFLICT DO NOTHING
 ), events AS (
     DELETE FROM message_events e USING gone g WHERE e.tenant_id = g.tenant_id AND e.message_id = g.message_id
     RETURNING e.message_id
 ), told AS (
     INSERT INTO message_events (tenant_id, message_id, event, detail)
-    SELECT tenant_id, message_id, %(event)s, '{"was": "waiting"}' FROM kept
+    SELECT tenant_id, message_id, %(event)s, '{{"was": "waiting"}}' FROM kept
 )
 SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM events)
 """

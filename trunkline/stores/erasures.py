@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from trunkline.envelope import Direction, Envelope
 from trunkline.people import person_key
 from trunkline.stores.database import Connection, Pool, connection
+from trunkline.stores.marks import is_row_of
 from trunkline.stores.values import as_json, as_rows, storable
 
 # A webhook may be repeated for 8 days: for so long people who were erased are looked out for.
@@ -32,8 +33,8 @@ _ERASED = f"SELECT a.tenant_id, a.message_id::text FROM {_ASKED} WHERE {IS_ERASE
 # What was claimed once and has no row of its own any more was erased, or let go by retention.
 _KNOWN = f"""
 FROM {_ASKED}
-LEFT JOIN messages m ON m.tenant_id = a.tenant_id AND m.message_id = a.message_id
 LEFT JOIN seen s ON s.tenant_id = a.tenant_id AND s.key_hash = a.message_id
+LEFT JOIN messages m ON {is_row_of("m", "s")}
 """
 _CLOSED = f"""
 SELECT a.tenant_id, a.message_id::text {_KNOWN}
@@ -41,17 +42,25 @@ WHERE {IS_ERASED} OR s.key_hash IS NOT NULL AND (m.message_id IS NULL OR m.statu
 """
 _STANDING = f"SELECT {IS_ERASED}, m.status, s.key_hash IS NOT NULL {_KNOWN}"
 
-_PURGE = """
-WITH purged AS (
-    INSERT INTO messages AS m (tenant_id, message_id, wa_id, direction, kind, status, accepted_at)
-    VALUES (%(tenant)s, %(message)s::uuid, '', %(direction)s, %(kind)s, 'purged', to_timestamp(%(accepted)s))
-    ON CONFLICT (tenant_id, message_id) DO UPDATE
+_PURGE = f"""
+WITH known AS MATERIALIZED (
+    SELECT * FROM seen WHERE tenant_id = %(tenant)s AND key_hash = %(message)s::uuid
+), marked AS (
+    INSERT INTO seen (tenant_id, key_hash) VALUES (%(tenant)s, %(message)s::uuid)
+    ON CONFLICT DO NOTHING RETURNING tenant_id, key_hash
+), made AS (
+    INSERT INTO messages (tenant_id, message_id, wa_id, direction, kind, status, accepted_at)
+    SELECT tenant_id, key_hash, '', %(direction)s, %(kind)s, 'purged', to_timestamp(%(accepted)s) FROM marked
+    RETURNING tenant_id, message_id
+), changed AS (
+    UPDATE messages m
     SET status = 'purged', wa_id = '', conversation_id = NULL, wamid = NULL, genesys_id = NULL, text = NULL,
         receipt = NULL, attempt_id = NULL, owner = NULL, claim_until = NULL, updated_at = now()
-    WHERE m.status IN ('received', 'waiting', 'sending', 'unknown')
-    RETURNING tenant_id, message_id
-), marked AS (
-    INSERT INTO seen (tenant_id, key_hash) SELECT tenant_id, message_id FROM purged ON CONFLICT DO NOTHING
+    FROM known k
+    WHERE {is_row_of("m", "k")} AND m.status IN ('received', 'waiting', 'sending', 'unknown')
+    RETURNING m.tenant_id, m.message_id
+), purged AS (
+    SELECT * FROM made UNION ALL SELECT * FROM changed
 )
 INSERT INTO message_events (tenant_id, message_id, event, detail)
 SELECT tenant_id, message_id, %(event)s, %(detail)s::jsonb FROM purged
@@ -86,7 +95,9 @@ class ErasureStore:
             assert row is not None
             is_erased, status, is_seen = row
             if is_erased and envelope.direction is not Direction.STATUS:
-                await taken.execute(_PURGE, _purged(envelope))
+                # Twice: a row that was recorded while the first statement ran is seen by the second only.
+                for _ in range(2):
+                    await taken.execute(_PURGE, _purged(envelope))
         return bool(is_erased) or (bool(is_seen) if status is None else status in SETTLED)
 
 

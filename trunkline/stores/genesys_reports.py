@@ -5,17 +5,18 @@ from __future__ import annotations
 from trunkline.envelope import Envelope
 from trunkline.protocol.genesys import ReceiptReport
 from trunkline.stores.database import Pool, connection
+from trunkline.stores.marks import is_row_of
 from trunkline.stores.values import as_json, storable
 
 # A repeated receipt says nothing new.
-_NOTE = """
+_NOTE = f"""
 WITH meant AS (
-    SELECT tenant_id, message_id FROM messages
+    SELECT tenant_id, message_id, created_at AS seen_at FROM messages
     WHERE tenant_id = %(tenant)s AND direction = 'inbound' AND (genesys_id = %(genesys)s OR wamid = %(wamid)s)
     ORDER BY created_at DESC LIMIT 1
 ), changed AS (
     UPDATE messages m SET status = 'failed', updated_at = now() FROM meant
-    WHERE %(failed)s AND m.tenant_id = meant.tenant_id AND m.message_id = meant.message_id AND m.status = 'delivered'
+    WHERE %(failed)s AND m.status = 'delivered' AND {is_row_of("m", "meant", "message_id")}
 )
 INSERT INTO message_events (tenant_id, message_id, event, detail)
 SELECT tenant_id, message_id, %(event)s, %(detail)s::jsonb FROM meant

@@ -9,6 +9,7 @@ from uuid import UUID
 from psycopg.rows import class_row
 
 from trunkline.stores.database import Connection, Pool, connection
+from trunkline.stores.marks import is_row_of
 from trunkline.tenancy.history import Conversation, DeadLetter, Event, Message, MessageFacts, Spooled, Waiting
 
 Row = TypeVar("Row")
@@ -47,8 +48,8 @@ _MESSAGE = f"""
 SELECT {_MESSAGE_COLUMNS}
 FROM (
     SELECT n.* FROM ({_TENANTS}) t CROSS JOIN LATERAL (
-        SELECT * FROM messages WHERE tenant_id = t.tenant_id AND message_id = %(uuid)s
-    ) n WHERE %(uuid)s::uuid IS NOT NULL
+        SELECT * FROM seen WHERE tenant_id = t.tenant_id AND key_hash = %(uuid)s OFFSET 0
+    ) s JOIN messages n ON {is_row_of("n", "s")} WHERE %(uuid)s::uuid IS NOT NULL
     UNION ALL
     SELECT * FROM messages WHERE wamid = %(id)s AND (%(tenant)s::text IS NULL OR tenant_id = %(tenant)s)
     UNION ALL

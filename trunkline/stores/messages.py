@@ -23,12 +23,13 @@ from trunkline.envelope import Direction, Envelope
 from trunkline.people import person_key
 from trunkline.stores.database import Connection, Pool, connection
 from trunkline.stores.erasures import IS_ERASED, erased_among
+from trunkline.stores.marks import HAS_MADE_ITS_MARK, is_row_of
 from trunkline.stores.values import as_json, as_rows, storable
 
 CONVERSATIONS_REMEMBERED = 20_000
 
 # Two transactions must never wait for each other in a circle, and each settles before it claims. So a claim waits only
-# for a row that somebody is inserting at this moment, in one order everywhere (tenant, message); a row that exists and
+# for a mark that somebody is inserting at this moment, in one order everywhere (tenant, message); a row that exists and
 # is locked is passed over, for its settler may want what was settled here before. Every join is by a key of a table:
 # two parts of the statement joined with each other would compare each row with every other one.
 #
@@ -39,8 +40,9 @@ _OLDER_SPOOLED = """
     WHERE p.tenant_id = a.tenant_id AND p.direction = a.direction AND p.wa_id = a.wa_id
       AND p.accepted_at < to_timestamp(a.accepted) AND p.message_id <> a.message_id
 """
+_IS_BEHIND_SPOOL = f"EXISTS (SELECT {_OLDER_SPOOLED})"
 _IS_BEHIND = f"""(
-    EXISTS (SELECT {_OLDER_SPOOLED})
+    {_IS_BEHIND_SPOOL}
     OR CASE WHEN a.spooled THEN EXISTS (
         SELECT FROM conversation_mappings k
         JOIN messages o ON o.tenant_id = k.tenant_id AND o.conversation_id = k.conversation_id
@@ -49,30 +51,33 @@ _IS_BEHIND = f"""(
           AND (o.status = 'sending' AND o.claim_until > now() OR NOT a.alone AND o.status IN ('received', 'waiting'))
     ) ELSE false END
 )"""
-_CLAIM = f"""
+_CLAIM_OF_ANY = f"""
 WITH asked AS MATERIALIZED (
-    SELECT a.*, e.status, s.key_hash IS NOT NULL AS seen, {_IS_BEHIND} AS behind
+    SELECT a.*, s.seen_at, {_IS_BEHIND} AS behind
     FROM json_to_recordset(%(rows)s::json)
          AS a(tenant_id text, message_id uuid, wa_id text, conversation_id uuid, direction text, kind text, wamid text,
               genesys_id text, text text, accepted float8, epoch bigint, attempt_id uuid, owner text, claim_s float8,
               spooled boolean, alone boolean, person uuid)
     JOIN tenant_activations t ON t.tenant_id = a.tenant_id AND t.epoch = a.epoch
-    LEFT JOIN messages e ON e.tenant_id = a.tenant_id AND e.message_id = a.message_id
     LEFT JOIN seen s ON s.tenant_id = a.tenant_id AND s.key_hash = a.message_id
     WHERE NOT {IS_ERASED}
+), marked AS (
+    INSERT INTO seen (tenant_id, key_hash) SELECT tenant_id, message_id FROM asked
+    WHERE seen_at IS NULL AND NOT behind
+    ORDER BY tenant_id, message_id ON CONFLICT DO NOTHING RETURNING tenant_id, key_hash
 ), made AS (
     INSERT INTO messages (tenant_id, message_id, wa_id, conversation_id, direction, kind, status, wamid, genesys_id,
                           text, attempts, attempt_id, owner, claimed_at, claim_until, accepted_at)
     SELECT tenant_id, message_id, wa_id, conversation_id, direction, kind, 'sending', wamid, genesys_id,
            text, 1, attempt_id, owner, now(), now() + make_interval(secs => claim_s), to_timestamp(accepted)
-    FROM asked WHERE status IS NULL AND NOT seen AND NOT behind
-    ORDER BY tenant_id, message_id
-    ON CONFLICT (tenant_id, message_id) DO NOTHING
-    RETURNING tenant_id, message_id, attempt_id, attempts, parts_done, unknowns
+    FROM asked WHERE {HAS_MADE_ITS_MARK}
+    ON CONFLICT (tenant_id, message_id, created_at) DO NOTHING
+    RETURNING attempt_id, attempts, parts_done, unknowns
 ), held AS (
-    SELECT a.tenant_id, a.message_id, a.attempt_id, a.owner, a.claim_s, a.conversation_id, a.text
-    FROM asked a JOIN messages m ON m.tenant_id = a.tenant_id AND m.message_id = a.message_id
-    WHERE a.status IS NOT NULL AND (SELECT count(*) FROM made) >= 0  -- after every wait
+    SELECT a.tenant_id, a.message_id, a.seen_at, a.attempt_id, a.owner, a.claim_s, a.conversation_id, a.text
+    FROM asked a
+    JOIN messages m ON {is_row_of("m", "a", "message_id")}
+    WHERE (SELECT count(*) FROM made) >= 0  -- after every wait
       AND (m.status IN ('received', 'waiting') AND NOT a.behind
            OR m.status = 'unknown'
               AND (m.direction <> 'outbound' OR m.updated_at < now() - make_interval(secs => %(news)s)))
@@ -83,16 +88,15 @@ WITH asked AS MATERIALIZED (
         claim_until = now() + make_interval(secs => a.claim_s), updated_at = now(),
         conversation_id = COALESCE(m.conversation_id, a.conversation_id), text = COALESCE(m.text, a.text)
     FROM held a
-    WHERE m.tenant_id = a.tenant_id AND m.message_id = a.message_id
-    RETURNING m.tenant_id, m.message_id, m.attempt_id, m.attempts, m.parts_done, m.unknowns
-), claimed AS (
-    SELECT * FROM made UNION ALL SELECT * FROM taken
-), marked AS (
-    INSERT INTO seen (tenant_id, key_hash) SELECT tenant_id, message_id FROM claimed
-    ORDER BY tenant_id, message_id ON CONFLICT DO NOTHING
+    WHERE {is_row_of("m", "a", "message_id")}
+    RETURNING m.attempt_id, m.attempts, m.parts_done, m.unknowns
 )
-SELECT attempt_id::text, attempts, parts_done, unknowns FROM claimed
+SELECT attempt_id::text, attempts, parts_done, unknowns FROM (SELECT * FROM made UNION ALL SELECT * FROM taken) claimed
 """
+
+# Each mention of messages costs something for every partition, in every execution: where nothing comes from the spool,
+# there is one less.
+_CLAIM = _CLAIM_OF_ANY.replace(_IS_BEHIND, _IS_BEHIND_SPOOL)
 
 # Why a claim was not granted.
 _STANDING = f"""
@@ -106,26 +110,33 @@ FROM json_to_recordset(%(rows)s::json)
      AS a(tenant_id text, message_id uuid, wa_id text, direction text, accepted float8, epoch bigint,
           spooled boolean, alone boolean, person uuid)
 LEFT JOIN tenant_activations t ON t.tenant_id = a.tenant_id
-LEFT JOIN messages m ON m.tenant_id = a.tenant_id AND m.message_id = a.message_id
+LEFT JOIN seen s ON s.tenant_id = a.tenant_id AND s.key_hash = a.message_id
+LEFT JOIN messages m ON {is_row_of("m", "s")}
 """
 
-_STATUSES = """
-SELECT m.tenant_id, m.message_id::text, m.status
+_STATUSES = f"""
+SELECT k.tenant_id, k.message_id::text, m.status
 FROM unnest(%(tenant)s::text[], %(message)s::uuid[]) AS k(tenant_id, message_id)
-JOIN messages m USING (tenant_id, message_id)
+LEFT JOIN seen s ON s.tenant_id = k.tenant_id AND s.key_hash = k.message_id
+LEFT JOIN messages m ON {is_row_of("m", "s")}
 """
 
 # An outcome is taken from whoever made the attempt; a late "delivered" is believed even from a superseded one, and
 # what is given up without an attempt needs none. A message of a person who was erased, which has nobody, takes none.
-_SETTLE = """
+_SETTLE = f"""
+WITH o AS MATERIALIZED (
+    SELECT a.*, s.seen_at
+    FROM json_to_recordset(%(rows)s::json)
+         AS a(tenant_id text, message_id uuid, attempt_id uuid, status text, parts_done int, wamid text,
+              genesys_id text, uncounted int)
+    JOIN seen s ON s.tenant_id = a.tenant_id AND s.key_hash = a.message_id
+)
 UPDATE messages m
 SET status = o.status, parts_done = GREATEST(m.parts_done, o.parts_done), wamid = COALESCE(o.wamid, m.wamid),
     genesys_id = COALESCE(o.genesys_id, m.genesys_id), attempts = m.attempts - o.uncounted,
     unknowns = m.unknowns + (o.status = 'unknown')::int, owner = NULL, claim_until = NULL, updated_at = now()
-FROM json_to_recordset(%(rows)s::json)
-     AS o(tenant_id text, message_id uuid, attempt_id uuid, status text, parts_done int, wamid text, genesys_id text,
-          uncounted int)
-WHERE m.tenant_id = o.tenant_id AND m.message_id = o.message_id
+FROM o
+WHERE {is_row_of("m", "o", "message_id")}
   AND (m.attempt_id = o.attempt_id AND m.status = 'sending' OR o.status = 'delivered'
        OR o.status = 'dead' AND m.status IN ('received', 'waiting'))
   AND NOT (m.status = 'purged' AND m.wa_id = '')
@@ -137,7 +148,7 @@ SELECT * FROM unnest(%(tenant)s::text[], %(message)s::uuid[], %(event)s::text[],
                      %(detail)s::jsonb[])
 """
 
-_BURY = """
+_BURY = f"""
 INSERT INTO dead_letters (tenant_id, message_id, direction, reason, answer, attempts, wamid, genesys_id, envelope,
                           wa_id, last_attempt_at)
 SELECT d.tenant_id, d.message_id, d.direction, d.reason, d.answer, COALESCE(m.attempts, 0), d.wamid, d.genesys_id,
@@ -145,7 +156,8 @@ SELECT d.tenant_id, d.message_id, d.direction, d.reason, d.answer, COALESCE(m.at
 FROM unnest(%(tenant)s::text[], %(message)s::uuid[], %(direction)s::text[], %(reason)s::text[], %(answer)s::text[],
             %(wamid)s::text[], %(genesys)s::text[], %(envelope)s::bytea[], %(wa_id)s::text[])
      AS d(tenant_id, message_id, direction, reason, answer, wamid, genesys_id, envelope, wa_id)
-LEFT JOIN messages m ON m.tenant_id = d.tenant_id AND m.message_id = d.message_id
+LEFT JOIN seen s ON s.tenant_id = d.tenant_id AND s.key_hash = d.message_id
+LEFT JOIN messages m ON {is_row_of("m", "s")}
 ON CONFLICT (COALESCE(tenant_id, ''), message_id) DO UPDATE
 SET reason = excluded.reason, answer = excluded.answer, attempts = excluded.attempts,
     last_attempt_at = excluded.last_attempt_at
@@ -174,12 +186,17 @@ ON CONFLICT (tenant_id, message_id, part) DO UPDATE SET wamid = COALESCE(exclude
 """
 
 # Which receipt Genesys has for an agent's message: the first stays.
-_RECEIPTS = """
+_RECEIPTS = f"""
+WITH r AS MATERIALIZED (
+    SELECT a.*, s.seen_at
+    FROM json_to_recordset(%(rows)s::json) AS a(tenant_id text, message_id uuid, receipt text)
+    JOIN seen s ON s.tenant_id = a.tenant_id AND s.key_hash = a.message_id
+)
 UPDATE messages m
 SET receipt = r.receipt,
     status = CASE WHEN r.receipt = 'Failed' AND m.status = 'delivered' THEN 'failed' ELSE m.status END
-FROM json_to_recordset(%(rows)s::json) AS r(tenant_id text, message_id uuid, receipt text)
-WHERE m.tenant_id = r.tenant_id AND m.message_id = r.message_id AND m.receipt IS NULL
+FROM r
+WHERE {is_row_of("m", "r", "message_id")} AND m.receipt IS NULL
 """
 
 
@@ -245,7 +262,8 @@ async def _claim(taken: Connection, claims: Sequence[Claim]) -> list[ClaimAnswer
     for _ in range(2):
         if left:
             parameters = {"rows": as_rows([_claim_row(claim) for claim in left]), "news": NEWS_WITHIN_S}
-            rows = await (await taken.execute(_CLAIM, parameters)).fetchall()
+            statement = _CLAIM_OF_ANY if any(claim.spooled for claim in left) else _CLAIM
+            rows = await (await taken.execute(statement, parameters)).fetchall()
             granted.update({attempt_id: Granted(*facts) for attempt_id, *facts in rows})
             left = [claim for claim in left if claim.attempt_id not in granted]
     standing = await _standing(taken, left) if left else {}

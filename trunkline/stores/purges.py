@@ -9,6 +9,7 @@ from trunkline.envelope import Direction, Envelope
 from trunkline.people import person_key
 from trunkline.stores.database import Pool, connection
 from trunkline.stores.erasures import IS_ERASED
+from trunkline.stores.marks import HAS_MADE_ITS_MARK, is_row_of
 from trunkline.stores.spool import unspool
 from trunkline.stores.values import as_json, as_rows, storable
 
@@ -19,33 +20,32 @@ EVENT = "purged"
 # everybody locks them.
 _PURGE = f"""
 WITH given AS MATERIALIZED (
-    SELECT a.*, {IS_ERASED} AS erased
+    SELECT a.*, s.seen_at, {IS_ERASED} AS erased
     FROM json_to_recordset(%(rows)s::json)
          AS a(tenant_id text, message_id uuid, wa_id text, direction text, kind text, wamid text, genesys_id text,
               accepted float8, person uuid)
+    LEFT JOIN seen s ON s.tenant_id = a.tenant_id AND s.key_hash = a.message_id
+), marked AS (
+    INSERT INTO seen (tenant_id, key_hash) SELECT tenant_id, message_id FROM given
+    ORDER BY tenant_id, message_id ON CONFLICT DO NOTHING RETURNING tenant_id, key_hash
 ), made AS (
     INSERT INTO messages (tenant_id, message_id, wa_id, direction, kind, status, wamid, genesys_id, accepted_at)
     SELECT tenant_id, message_id, CASE WHEN erased THEN '' ELSE wa_id END, direction, kind, 'purged',
            CASE WHEN NOT erased THEN wamid END, CASE WHEN NOT erased THEN genesys_id END, to_timestamp(accepted)
-    FROM given g
-    WHERE NOT EXISTS (SELECT FROM seen s WHERE s.tenant_id = g.tenant_id AND s.key_hash = g.message_id)
-      AND NOT EXISTS (SELECT FROM messages e WHERE e.tenant_id = g.tenant_id AND e.message_id = g.message_id)
-    ORDER BY tenant_id, message_id
-    ON CONFLICT (tenant_id, message_id) DO NOTHING
+    FROM given WHERE {HAS_MADE_ITS_MARK}
+    ON CONFLICT (tenant_id, message_id, created_at) DO NOTHING
     RETURNING tenant_id, message_id
 ), held AS MATERIALIZED (
-    SELECT m.tenant_id, m.message_id FROM given g JOIN messages m USING (tenant_id, message_id)
+    SELECT m.tenant_id, m.message_id, g.seen_at
+    FROM given g JOIN messages m ON {is_row_of("m", "g", "message_id")}
     WHERE m.status IN ('received', 'waiting', 'sending', 'unknown')
-    ORDER BY m.tenant_id, m.message_id FOR UPDATE OF m
+    ORDER BY g.tenant_id, g.message_id FOR UPDATE OF m
 ), changed AS (
     UPDATE messages m SET status = 'purged', owner = NULL, claim_until = NULL, updated_at = now()
-    FROM held h WHERE m.tenant_id = h.tenant_id AND m.message_id = h.message_id
+    FROM held h WHERE {is_row_of("m", "h", "message_id")}
     RETURNING m.tenant_id, m.message_id
 ), purged AS (
     SELECT * FROM made UNION ALL SELECT * FROM changed
-), marked AS (
-    INSERT INTO seen (tenant_id, key_hash) SELECT tenant_id, message_id FROM purged
-    ORDER BY tenant_id, message_id ON CONFLICT DO NOTHING
 )
 INSERT INTO message_events (tenant_id, message_id, event, detail)
 SELECT tenant_id, message_id, %(event)s, %(detail)s::jsonb FROM purged
@@ -59,8 +59,6 @@ WITH purged AS (
       AND m.accepted_at < to_timestamp(%(before)s)
       AND NOT EXISTS (SELECT FROM intake_spool p WHERE p.tenant_id = m.tenant_id AND p.message_id = m.message_id)
     RETURNING m.tenant_id, m.message_id
-), marked AS (
-    INSERT INTO seen (tenant_id, key_hash) SELECT tenant_id, message_id FROM purged ON CONFLICT DO NOTHING
 )
 INSERT INTO message_events (tenant_id, message_id, event, detail)
 SELECT tenant_id, message_id, %(event)s, %(detail)s::jsonb FROM purged

@@ -13,6 +13,7 @@ from uuid import UUID
 from trunkline.stores.audit import AuditStore
 from trunkline.stores.database import Pool, connection
 from trunkline.stores.housekeeping import SEEN_KEPT_DAYS
+from trunkline.stores.marks import is_row_of
 from trunkline.stores.retention_runs import tally
 from trunkline.tenancy.retention import Keeping
 
@@ -25,34 +26,35 @@ _BEHIND = "(created_at, {id}) > (%(at)s::timestamptz, %(id)s::uuid)"
 
 _TEXTS = f"""
 WITH due AS (
-    SELECT tenant_id, message_id FROM messages
+    SELECT tenant_id, message_id, created_at AS seen_at FROM messages
     WHERE tenant_id = %(tenant)s AND created_at < %(before)s AND text IS NOT NULL AND {_SETTLED}
       AND {_BEHIND.format(id="message_id")}
     ORDER BY created_at, message_id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 ), gone AS (
     UPDATE messages m SET text = NULL FROM due d
-    WHERE m.tenant_id = d.tenant_id AND m.message_id = d.message_id
+    WHERE {is_row_of("m", "d", "message_id")}
     RETURNING m.created_at, m.message_id
 )
 SELECT created_at, message_id FROM gone
 """
 
-# A message that was given up without a claim has no mark yet: its webhook may still be repeated.
+# The mark goes along, unless its webhook may still be repeated.
 _MESSAGES = f"""
 WITH due AS (
-    SELECT tenant_id, message_id, created_at FROM messages
-    WHERE tenant_id = %(tenant)s AND created_at < %(before)s AND (%(over)s OR {_SETTLED})
+    SELECT tenant_id, message_id, created_at AS seen_at FROM messages
+    WHERE tenant_id = %(tenant)s AND created_at < %(before)s AND accepted_at IS NOT NULL AND (%(over)s OR {_SETTLED})
       AND {_BEHIND.format(id="message_id")}
     ORDER BY created_at, message_id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
-), marked AS (
-    INSERT INTO seen (tenant_id, key_hash) SELECT tenant_id, message_id FROM due
-    WHERE created_at > now() - make_interval(days => {SEEN_KEPT_DAYS}) ON CONFLICT DO NOTHING
+), forgotten AS (
+    DELETE FROM seen s USING due d
+    WHERE s.tenant_id = d.tenant_id AND s.key_hash = d.message_id AND s.seen_at = d.seen_at
+      AND d.seen_at < now() - make_interval(days => {SEEN_KEPT_DAYS})
 ), events AS (
     DELETE FROM message_events e USING due d WHERE e.tenant_id = d.tenant_id AND e.message_id = d.message_id
 ), parts AS (
     DELETE FROM message_parts p USING due d WHERE p.tenant_id = d.tenant_id AND p.message_id = d.message_id
 ), gone AS (
-    DELETE FROM messages m USING due d WHERE m.tenant_id = d.tenant_id AND m.message_id = d.message_id
+    DELETE FROM messages m USING due d WHERE {is_row_of("m", "d", "message_id")}
     RETURNING m.created_at, m.message_id
 )
 SELECT created_at, message_id FROM gone

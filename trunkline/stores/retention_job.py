@@ -10,8 +10,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from psycopg.rows import class_row, dict_row
 
+from trunkline.errors import StoreUnavailable
 from trunkline.media_fetch import KEPT_BY_META_DAYS
 from trunkline.stores.database import Pool, connection
+from trunkline.stores.partitions import MessagePartitions
 from trunkline.stores.retention import Batch, Place, RetentionStore
 from trunkline.stores.retention_runs import RetentionRuns, only_run
 from trunkline.tenancy.record import RetentionDays
@@ -53,7 +55,8 @@ _OF_TENANTS = _AGES.format(
 # Each condition is one look into an index: most tenants have nothing to let go.
 _DUE = f"""
 SELECT a.*, a.is_over
-    OR EXISTS (SELECT FROM messages m WHERE m.tenant_id = a.tenant_id AND m.created_at < a.metadata_before)
+    OR EXISTS (SELECT FROM messages m
+               WHERE m.tenant_id = a.tenant_id AND m.created_at < a.metadata_before AND m.accepted_at IS NOT NULL)
     OR EXISTS (SELECT FROM messages m
                WHERE m.tenant_id = a.tenant_id AND m.created_at < a.content_before AND m.text IS NOT NULL)
     OR EXISTS (SELECT FROM message_events e WHERE e.tenant_id = a.tenant_id AND e.at < a.metadata_before)
@@ -66,6 +69,13 @@ SELECT a.*, a.is_over
     OR COALESCE((SELECT l.at FROM audit_log l WHERE l.tenant_id = a.tenant_id ORDER BY l.id LIMIT 1) < a.audit_before,
                 false) AS is_due
 FROM ({_OF_TENANTS}) a ORDER BY a.tenant_id
+"""
+
+# Before this, nobody's messages are kept.
+_OLDEST_KEPT = """
+SELECT now() - make_interval(days => GREATEST(
+    %(metadata)s, (SELECT max((settings->'retentionDays'->>'metadata')::int) FROM tenants)
+))
 """
 
 _NOBODYS = _AGES.format(
@@ -87,6 +97,7 @@ class RetentionJob:
         self._database_url = database_url
         self._runs = RetentionRuns(pool)
         self._pool = pool
+        self._partitions = MessagePartitions(pool)
         self._window_hours = window_hours
         self._store = store or RetentionStore(pool)
         self._sleep = sleep
@@ -103,6 +114,7 @@ class RetentionJob:
 
     async def _run(self) -> None:
         run_id, removed = await self._runs.begin(), Counter[str]()
+        await self._drop_months()
         for tenant_id in await self._runs.untold():
             removed.update(await self._runs.tell(tenant_id))
         nobodys = await self._nobodys()
@@ -116,6 +128,16 @@ class RetentionJob:
         await self._runs.progress(run_id, removed, ended=True)
         if removed:
             log.info("retention.done", extra=dict(removed))
+
+    async def _drop_months(self) -> None:
+        """Whole months go at once, and what is left of others row by row."""
+        async with connection(self._pool) as taken:
+            row = await (await taken.execute(_OLDEST_KEPT, self._days())).fetchone()
+        assert row is not None
+        try:
+            await self._partitions.drop_before(row[0])
+        except StoreUnavailable as error:  # somebody has the table: another run will find it free
+            log.info("retention.months_kept", extra={"error": str(error)})
 
     async def _apply(self, keeping: Keeping) -> None:
         store = self._store

@@ -10,47 +10,58 @@ from psycopg.rows import class_row
 from trunkline.attempt import Callback
 from trunkline.envelope import Envelope
 from trunkline.stores.database import Connection, Pool, connection
+from trunkline.stores.marks import is_row_of
 from trunkline.stores.values import as_rows, storable
 
 PARKED_FOR_S = 600
 # WhatsApp shows a read mark and typing for any message of the last 30 days; beyond a day nobody waits for an answer.
 LAST_INBOUND_WITHIN_H = 24
 
-_FIND = """
+_FIND = f"""
+WITH f AS MATERIALIZED (
+    SELECT n.*, %(tenant)s AS tenant_id,
+           (SELECT s.seen_at FROM seen s WHERE s.tenant_id = %(tenant)s AND s.key_hash = n.message_id) AS seen_at
+    FROM (
+        SELECT 1 AS rank, %(message)s::uuid AS message_id, %(part)s::int AS part, %(parts)s::int AS parts
+        WHERE %(message)s::uuid IS NOT NULL
+        UNION ALL
+        SELECT 2, message_id, part, parts FROM message_parts WHERE tenant_id = %(tenant)s AND wamid = %(wamid)s
+        UNION ALL
+        SELECT 3, message_id, 1, 1 FROM messages
+        WHERE tenant_id = %(tenant)s AND wamid = %(wamid)s AND direction = 'outbound'
+    ) n
+)
 SELECT m.message_id::text, m.genesys_id, m.wa_id, m.kind, m.status, m.receipt, f.part, f.parts
-FROM (
-    SELECT 1 AS rank, %(message)s::uuid AS message_id, %(part)s::int AS part, %(parts)s::int AS parts
-    WHERE %(message)s::uuid IS NOT NULL
-    UNION ALL
-    SELECT 2, message_id, part, parts FROM message_parts WHERE tenant_id = %(tenant)s AND wamid = %(wamid)s
-    UNION ALL
-    SELECT 3, message_id, 1, 1 FROM messages
-    WHERE tenant_id = %(tenant)s AND wamid = %(wamid)s AND direction = 'outbound'
-) f
-JOIN messages m ON m.tenant_id = %(tenant)s AND m.message_id = f.message_id AND m.direction = 'outbound'
+FROM f CROSS JOIN LATERAL (
+    SELECT * FROM messages WHERE {is_row_of("messages", "f", "message_id")} AND direction = 'outbound' OFFSET 0
+) m
 WHERE m.genesys_id IS NOT NULL
 ORDER BY f.rank LIMIT 1
 """
 
 # A proof of the last part settles the message; of an earlier one, the rest is sent as if the answer had come. It counts
 # while the answer is still awaited, too: when that never comes, nothing is left to wonder about.
-_ADOPT = """
-WITH known AS (
-    SELECT m.tenant_id, m.message_id, m.status, a.part, a.parts, a.wamid
+_ADOPT = f"""
+WITH told AS MATERIALIZED (
+    SELECT a.*, s.seen_at
     FROM (SELECT DISTINCT ON (tenant_id, message_id) *
           FROM json_to_recordset(%(rows)s::json)
                AS r(tenant_id text, message_id uuid, part smallint, parts smallint, wamid text)
           ORDER BY tenant_id, message_id, part DESC) a
-    JOIN messages m ON m.tenant_id = a.tenant_id AND m.message_id = a.message_id
+    JOIN seen s ON s.tenant_id = a.tenant_id AND s.key_hash = a.message_id
+), known AS (
+    SELECT m.tenant_id, m.message_id, a.seen_at, m.status, a.part, a.parts, a.wamid
+    FROM told a
+    JOIN messages m ON {is_row_of("m", "a", "message_id")}
     WHERE m.direction = 'outbound' AND m.status IN ('sending', 'unknown') AND m.parts_done < a.part
-    FOR UPDATE OF m {or_not}
+    FOR UPDATE OF m {{or_not}}
 ), adopted AS (
     UPDATE messages m
     SET status = CASE WHEN k.part >= k.parts THEN 'delivered' ELSE 'waiting' END, wamid = k.wamid,
         parts_done = k.part, unknowns = GREATEST(m.unknowns - (k.status = 'unknown')::int, 0), updated_at = now(),
         owner = NULL, claim_until = NULL
     FROM known k
-    WHERE m.tenant_id = k.tenant_id AND m.message_id = k.message_id
+    WHERE {is_row_of("m", "k", "message_id")}
 )
 INSERT INTO message_events (tenant_id, message_id, event, detail)
 SELECT tenant_id, message_id, 'adopted', jsonb_build_object('wamid', wamid) FROM known

@@ -9,8 +9,10 @@ from trunkline.stores.database import Pool, connection
 _NOTE = """
 INSERT INTO take_overs AS t (tenant_id, message_id, count)
 SELECT %(tenant)s, %(message)s::uuid, 1
-WHERE NOT EXISTS (SELECT FROM messages m
-                  WHERE m.tenant_id = %(tenant)s AND m.message_id = %(message)s::uuid AND m.attempt_id IS NOT NULL)
+WHERE NOT EXISTS (SELECT FROM messages
+                  WHERE tenant_id = %(tenant)s AND message_id = %(message)s::uuid AND attempt_id IS NOT NULL
+                    AND created_at = (SELECT seen_at FROM seen
+                                      WHERE tenant_id = %(tenant)s AND key_hash = %(message)s::uuid))
 ON CONFLICT (tenant_id, message_id) DO UPDATE SET count = t.count + 1, noted_at = now()
 RETURNING count
 """

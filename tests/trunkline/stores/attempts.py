@@ -14,7 +14,7 @@ from trunkline.arrival import Arrival
 from trunkline.attempt import Claim, ClaimAnswer, Outcome, new_attempt_id
 from trunkline.envelope import Direction, Envelope, message_id_for
 from trunkline.stores.arrivals import ArrivalStore
-from trunkline.stores.database import Pool, connection
+from trunkline.stores.database import Connection, Pool, connection
 from trunkline.stores.messages import MessageStore
 
 CLAIM_S = 15.0
@@ -94,3 +94,26 @@ async def send_in_parts(store: MessageStore, message: Envelope, parts: int) -> N
         await ask(store, attempt)
         status = "delivered" if part == parts else "waiting"
         await settle(store, outcome(attempt, status, parts_done=part, parts=parts, wamid=f"wamid.{part}"))
+
+
+async def written_in(pool: Pool, month: str, *messages: Envelope) -> None:
+    """As if these had been written down on the 15th of that month."""
+    ids = [message.message_id for message in messages]
+    async with connection(pool) as taken:
+        await taken.execute("SELECT make_messages_partition(%s::date)", (f"{month}-01",))
+        await move_rows(taken, f"{month}-15 12:00+00", ids)
+
+
+async def move_rows(taken: Connection, at: str, ids: Sequence[str]) -> None:
+    """As if the messages of these ids had been written down then."""
+    for statement in (
+        "UPDATE messages SET created_at = %s::timestamptz WHERE message_id = ANY(%s::uuid[])",
+        "UPDATE seen SET seen_at = %s::timestamptz WHERE key_hash = ANY(%s::uuid[])",
+    ):
+        await taken.execute(statement, (at, list(ids)))
+
+
+async def partitions_of(pool: Pool, message: Envelope) -> list[str]:
+    """The partitions in which the message has a row."""
+    query = "SELECT tableoid::regclass::text AS name FROM messages WHERE message_id = %s::uuid"
+    return [found["name"] for found in await rows(pool, query, message.message_id)]

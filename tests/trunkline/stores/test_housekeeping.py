@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import uuid
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tests.trunkline.stores.attempts import move_rows, recorded, rows
 from trunkline.stores.database import Pool, connection
 from trunkline.stores.housekeeping import Housekeeping
 
@@ -30,6 +32,19 @@ async def test_marks_are_kept_for_nine_days_whatever_the_size_of_a_batch(pool: P
     assert await Housekeeping(pool, batch=2).forget_seen() == 5
     assert await _ages(pool, "seen", "seen_at") == [0.0, 8.1, 8.9]
     assert await Housekeeping(pool).forget_seen() == 0
+
+
+async def test_a_mark_is_kept_for_as_long_as_its_message_has_a_row(pool: Pool, tenant_id: str) -> None:
+    message = await recorded(pool, tenant_id)
+    async with connection(pool) as taken:
+        await move_rows(taken, f"{datetime.now(UTC) - timedelta(days=9.5)}", [message.message_id])
+    house, marks = Housekeeping(pool), "SELECT FROM seen WHERE tenant_id = %s"
+    assert await house.forget_seen() == 0
+    assert len(await rows(pool, marks, tenant_id)) == 1
+    async with connection(pool) as taken:
+        await taken.execute("DELETE FROM messages WHERE tenant_id = %s", (tenant_id,))
+    assert await house.forget_seen() == 1
+    assert await rows(pool, marks, tenant_id) == []
 
 
 async def test_notes_on_take_overs_are_kept_for_a_day(pool: Pool) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -54,6 +56,61 @@ def test_up_and_down_and_up_again(empty_database_url: str) -> None:
 
     assert migrations.migrate_up(empty_database_url) == NAMES
     assert _tables(empty_database_url) == tables
+
+
+def _insert_message(connection: psycopg.Connection[Any], at: str) -> str:
+    made = connection.execute(
+        "INSERT INTO messages (tenant_id, message_id, wa_id, direction, kind, status, text, accepted_at, created_at) "
+        "VALUES ('acme', gen_random_uuid(), '447700900123', 'inbound', 'text', 'delivered', %s, now(), %s) "
+        "RETURNING message_id::text",
+        (f"hello of {at}", at),
+    ).fetchone()
+    assert made is not None
+    return str(made[0])
+
+
+def _messages(connection: psycopg.Connection[Any]) -> list[tuple[Any, ...]]:
+    return connection.execute("SELECT * FROM messages ORDER BY message_id").fetchall()
+
+
+def _indexes(connection: psycopg.Connection[Any]) -> dict[str, str]:
+    query = "SELECT indexname, replace(indexdef, ' ON ONLY ', ' ON ') FROM pg_indexes WHERE tablename = 'messages'"
+    return dict(connection.execute(query).fetchall())
+
+
+def test_messages_are_carried_into_the_partitions_of_their_months_and_back(
+    empty_database_url: str, tmp_path: Path
+) -> None:
+    for path in migrations.SQL.glob("000[1-7]-*.sql"):
+        shutil.copy(path, tmp_path)
+    migrations.migrate_up(empty_database_url, tmp_path)
+    migrations.migrate_down(empty_database_url, folder=tmp_path)
+    where = {"2026-01-31 23:59:59.9+00": "messages_2026_01", "2026-02-01 00:00+00": "messages_2026_02"}
+    with psycopg.connect(empty_database_url) as connection:
+        made = {_insert_message(connection, at): where[at] for at in where}
+        (claimed, _) = made
+        connection.execute("INSERT INTO seen VALUES ('acme', %s, '2026-02-03 10:00+00')", (claimed,))
+        connection.execute("CREATE INDEX messages_whose ON messages (wa_id, created_at DESC) WHERE wa_id <> ''")
+        messages, indexes = _messages(connection), _indexes(connection)
+
+    migrations.migrate_up(empty_database_url, tmp_path)
+    with psycopg.connect(empty_database_url) as connection:
+        assert _messages(connection) == messages
+        found = connection.execute(
+            "SELECT m.message_id::text, m.tableoid::regclass::text FROM messages m "
+            "JOIN seen s ON s.tenant_id = m.tenant_id AND s.key_hash = m.message_id AND s.seen_at = m.created_at"
+        ).fetchall()
+        assert dict(found) == made
+        key = indexes["messages_pkey"].replace("message_id)", "message_id, created_at)")
+        assert _indexes(connection) == {**indexes, "messages_pkey": key}
+
+    migrations.migrate_down(empty_database_url, folder=tmp_path)
+    with psycopg.connect(empty_database_url) as connection:
+        assert _messages(connection) == messages
+        assert _indexes(connection) == indexes
+        with pytest.raises(psycopg.errors.CheckViolation):
+            connection.execute("UPDATE messages SET status = 'lost'")
+    assert not any(name.startswith("messages_") for name in _tables(empty_database_url))
 
 
 def test_a_migration_that_fails_leaves_nothing_of_itself_and_keeps_those_before(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.trunkline.records import BY, tenant_record
-from tests.trunkline.stores.attempts import ask, claim, envelope, outcome, rows, settle
+from tests.trunkline.stores.attempts import ask, claim, envelope, outcome, rows, settle, written_in
 from tests.trunkline.stores.conftest import KEY
 from trunkline.arrival import Arrival
 from trunkline.attempt import DeadLetter, Settled
@@ -36,6 +36,7 @@ pytestmark = pytest.mark.services
 
 TIMES = {
     "messages": ("created_at", "accepted_at", "updated_at"),
+    "seen": ("seen_at",),
     "message_events": ("at",),
     "dead_letters": ("created_at",),
     "conversation_mappings": ("created_at", "last_activity_at"),
@@ -124,6 +125,15 @@ async def test_texts_go_before_their_messages_do(world: World) -> None:
     assert texts.pop(young.message_id) == "hello"
     assert list(texts.values()) == [None]
     assert await world.told() == [{"texts": 1}]
+
+
+async def test_a_month_that_nobody_keeps_goes_at_once_and_is_told_of(world: World) -> None:
+    message = await world.deliver()
+    await written_in(world.pool, "2010-03", message)
+    assert await world.job.run()
+    assert await world.of("messages") == await world.of("message_events") == []
+    assert await rows(world.pool, "SELECT to_regclass('messages_2010_03') AS left") == [{"left": None}]
+    assert await world.told() == [{"messages": 1}]
 
 
 async def test_messages_go_with_all_that_belongs_to_them(world: World) -> None:

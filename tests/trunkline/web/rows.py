@@ -39,7 +39,13 @@ async def insert_message(admin: AdminApp, tenant: TenantRecord, **values: Any) -
         "status": "delivered",
         "accepted_at": NOW,
     }
-    await insert(admin, "messages", **{**row, **values})
+    made = {**row, **values}
+    await insert(admin, "messages", **made)
+    async with connection(admin.pool) as taken:
+        await taken.execute(
+            "INSERT INTO seen SELECT tenant_id, message_id, created_at FROM messages WHERE message_id = %s",
+            (made["message_id"],),
+        )
     return message_id
 
 
