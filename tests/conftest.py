@@ -18,16 +18,16 @@ from xdist.scheduler import LoadScopeScheduling
 from trunkline.stores.database import Pool, conninfo, open_pool
 from trunkline.stores.migrations import migrate_up
 
-# Where tests start Ray: they share a running platform, and two of them would be in each other's way.
-WITH_RAY = ("tests/platform/", "tests/faults/", "tests/scripts/test_ray_node.py")
+# Where tests share a running platform: two of them at once would be in each other's way.
+ON_A_PLATFORM = ("tests/platform/", "tests/faults/")
 
 
 class Rows(LoadScopeScheduling):  # type: ignore[misc]
-    """What two workers may run beside each other: the tests that start Ray, in one row, and modules of the rest."""
+    """What two workers may run beside each other: the tests of a platform, in one row, and modules of the rest."""
 
     def _split_scope(self, nodeid: str) -> str:
         path: str = nodeid.partition("::")[0]
-        return "ray" if path.startswith(WITH_RAY) else path
+        return "platform" if path.startswith(ON_A_PLATFORM) else path
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Rows:

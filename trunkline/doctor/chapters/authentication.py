@@ -30,7 +30,7 @@ def _look_at_token(facts: Facts) -> str | None:
     return None
 
 
-TOKEN: Look[str | None] = Look("token", _look_at_token)
+TOKEN: Look[str | None] = Look("token", _look_at_token, after=(TOKENS,))  # it replaces a token that is past its time
 
 
 def _token(facts: Facts) -> Opinion:
