@@ -6,7 +6,7 @@ import asyncio
 import json
 from typing import Any
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import Message, Receive, Scope
 
 from trunkline.web.errors import ApiError, bad_request
@@ -14,6 +14,9 @@ from trunkline.web.errors import ApiError, bad_request
 LARGEST = 1_048_576
 # From the end of the headers on. Whoever sends a byte now and then must not keep a place that others need.
 ARRIVES_WITHIN_S = 10.0
+JSON = "application/json"
+# Who types a request by hand says nothing, or, with `curl -d`, that it is a form. No browser adds a key to either.
+TAKEN_FOR_JSON = frozenset({JSON, "", "application/x-www-form-urlencoded"})
 METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 # What is left of a body that is refused is not read: the next request cannot be found in it.
 _CLOSE = {"Connection": "close"}
@@ -23,8 +26,8 @@ _LONGEST_NAME = 100
 async def read_body(scope: Scope, receive: Receive, within_s: float = ARRIVES_WITHIN_S) -> Receive:
     """The request with its whole body, to be received again; raises ApiError for one that cannot be used.
 
-    Nothing is left to guess: a body that ends before it should, names a field twice or is not said to be JSON is
-    refused, not taken for something else.
+    Nothing is left to guess: a body that ends before it should, names a field twice or is said to be something else
+    than JSON is refused, not taken for something else.
     """
     if scope["method"] not in METHODS_WITH_BODY:
         return receive
@@ -40,6 +43,7 @@ async def read_body(scope: Scope, receive: Receive, within_s: float = ARRIVES_WI
     if body:
         _check_type(headers)
         _check_json(body)
+        MutableHeaders(scope=scope)["Content-Type"] = JSON
     return _again(body, receive)
 
 
@@ -69,7 +73,7 @@ def _too_large() -> ApiError:
 
 def _check_type(headers: Headers) -> None:
     kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
+    if kind not in TAKEN_FOR_JSON:
         details = {"Content-Type": "must be application/json"}
         raise ApiError(415, "The body must be JSON", "UNSUPPORTED_MEDIA_TYPE", details)
 

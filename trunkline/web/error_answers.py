@@ -69,7 +69,7 @@ ANSWERS = {
     ),
     415: ErrorAnswer(
         "UnsupportedMediaType",
-        "The body is not said to be JSON.",
+        "The body is said to be something else than JSON.",
         _error("The body must be JSON", "UNSUPPORTED_MEDIA_TYPE", {"Content-Type": "must be application/json"}),
     ),
     429: ErrorAnswer(

@@ -126,5 +126,5 @@ async def test_details_say_what_is_wrong_and_what_would_be_right(
 
 async def test_a_body_of_another_kind_is_refused(admin: AdminApp) -> None:
     async with admin.client() as client:
-        answer = await client.patch("/pools/inbound", content=b"size=1")
+        answer = await client.patch("/pools/inbound", content=b"size=1", headers={"Content-Type": "text/plain"})
     assert (answer.status_code, answer.json()["code"]) == (415, "UNSUPPORTED_MEDIA_TYPE")

@@ -35,7 +35,10 @@ async def test_every_answer_to_a_tenants_key_tells_where_the_limit_stands(admin:
         (405, {"method": "PUT", "url": "/dead-letters"}),
         (403, {"method": "GET", "url": "/tenants"}),
         (400, {"method": "POST", "url": "/dead-letters/replay", "json": {"limit": 0}}),
-        (415, {"method": "POST", "url": "/dead-letters/replay", "content": b"limit=1"}),
+        (
+            415,
+            {"method": "POST", "url": "/dead-letters/replay", "content": b"1", "headers": {"Content-Type": "text/csv"}},
+        ),
         (413, {"method": "POST", "url": "/dead-letters/replay", "content": b" " * (LARGEST + 1)}),
     ]
     async with admin.client(await admin.key_of(record)) as client:

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from starlette.datastructures import Headers
 from starlette.types import Message, Receive
 
 from trunkline.web.bodies import LARGEST, read_body
@@ -50,8 +51,15 @@ async def test_no_body_needs_no_type() -> None:
     assert (await receive())["body"] == b""
 
 
-@pytest.mark.parametrize("kind", ["", "text/plain", "application/x-www-form-urlencoded", "application/jsonp"])
-async def test_what_is_not_said_to_be_json_is_refused_and_told_how(kind: str) -> None:
+@pytest.mark.parametrize("kind", ["", "application/x-www-form-urlencoded"])
+async def test_json_typed_by_hand_is_taken_for_what_it_is(kind: str) -> None:
+    scope = _scope(content_type=kind)
+    await read_body(scope, _coming(b'{"rateLimit": 200}'))
+    assert Headers(scope=scope).getlist("Content-Type") == [JSON]
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "multipart/form-data; boundary=x", "application/jsonp"])
+async def test_what_is_said_to_be_something_else_than_json_is_refused_and_told_how(kind: str) -> None:
     refused = await _refused(b"{}", content_type=kind)
     assert (refused.status, refused.code) == (415, "UNSUPPORTED_MEDIA_TYPE")
     assert refused.details == {"Content-Type": "must be application/json"}
