@@ -33,7 +33,7 @@ async def broker_away(trial: Trial, *, hard: bool) -> None:
     """Without the broker webhooks are answered 200 as before, and what they bring is delivered as before."""
     loads = trial.both_ways()
     trial.resumes_within_s = RESUMES_WITHIN_S
-    away_s = trial.pick(60.0 if not hard else 20.0, 6.0)
+    away_s = trial.pick(60.0 if not hard else 20.0, 10.0)
     async with trial.posting(*loads):
         await trial.delivered(loads, SOME)
         async with gone(trial, "rabbitmq", hard=hard):
