@@ -32,23 +32,23 @@ WHERE (%(tenant)s::text IS NULL OR d.tenant_id = %(tenant)s)
 
 _LETTERS = f"""
 SELECT d.id, d.message_id::text, d.tenant_id, d.reason, d.envelope AS body,
-       COALESCE(m.accepted_at, d.created_at) AS ordered_at, m.status AS state,
+       d.ordered_at, m.status AS state,
        d.tenant_id IS NULL OR COALESCE(t.status, 'deleted') <> 'deleted' AS tenant_exists
-{_FROM} AND d.id = ANY(%(ids)s) ORDER BY ordered_at, d.id
+{_FROM} AND d.id = ANY(%(ids)s) ORDER BY d.ordered_at, d.id
 """
 
 # Those whose message was delivered, whose content or whose tenant has gone, are left out: they would be in the way of
 # the others.
 _OLDEST = f"""
-SELECT COALESCE(m.accepted_at, d.created_at) AS ordered_at, d.id
+SELECT d.ordered_at, d.id
 {_FROM}
   AND (%(reason)s::text IS NULL OR d.reason = %(reason)s)
   AND (%(direction)s::text IS NULL OR d.direction = %(direction)s)
   AND (%(ids)s::bigint[] IS NULL OR d.id = ANY(%(ids)s))
-  AND (%(after_id)s::bigint IS NULL OR (COALESCE(m.accepted_at, d.created_at), d.id) > (%(after)s, %(after_id)s))
+  AND (%(after_id)s::bigint IS NULL OR (d.ordered_at, d.id) > (%(after)s, %(after_id)s))
   AND (m.status IS NULL OR m.status = 'dead') AND (d.tenant_id IS NULL OR t.status <> 'deleted')
   AND d.envelope <> ''
-ORDER BY ordered_at, d.id LIMIT %(limit)s
+ORDER BY d.ordered_at, d.id LIMIT %(limit)s
 """
 
 # Nothing is waited for: a letter that somebody else replays, or whose message is being settled, is passed over.

@@ -150,9 +150,9 @@ SELECT * FROM unnest(%(tenant)s::text[], %(message)s::uuid[], %(event)s::text[],
 
 _BURY = f"""
 INSERT INTO dead_letters (tenant_id, message_id, direction, reason, answer, attempts, wamid, genesys_id, envelope,
-                          wa_id, last_attempt_at)
+                          wa_id, last_attempt_at, ordered_at)
 SELECT d.tenant_id, d.message_id, d.direction, d.reason, d.answer, COALESCE(m.attempts, 0), d.wamid, d.genesys_id,
-       d.envelope, d.wa_id, m.claimed_at
+       d.envelope, d.wa_id, m.claimed_at, COALESCE(m.accepted_at, now())
 FROM unnest(%(tenant)s::text[], %(message)s::uuid[], %(direction)s::text[], %(reason)s::text[], %(answer)s::text[],
             %(wamid)s::text[], %(genesys)s::text[], %(envelope)s::bytea[], %(wa_id)s::text[])
      AS d(tenant_id, message_id, direction, reason, answer, wamid, genesys_id, envelope, wa_id)
@@ -160,7 +160,7 @@ LEFT JOIN seen s ON s.tenant_id = d.tenant_id AND s.key_hash = d.message_id
 LEFT JOIN messages m ON {is_row_of("m", "s")}
 ON CONFLICT (COALESCE(tenant_id, ''), message_id) DO UPDATE
 SET reason = excluded.reason, answer = excluded.answer, attempts = excluded.attempts,
-    last_attempt_at = excluded.last_attempt_at
+    last_attempt_at = excluded.last_attempt_at, ordered_at = excluded.ordered_at
 """
 
 _LEARN_CONVERSATIONS = """
