@@ -57,7 +57,7 @@ async def throttled(trial: Trial, direction: Any) -> None:
         trial.fault(
             tenant, cloud=CLOUD_OF[direction], kind=load.kind, fail_status=429, fail_for_s=1.0, retry_after_s=pause_s
         )
-        first = await eventually(lambda: next(iter(refusals(trial, load, 429)), None), 20.0, "a 429")
+        first = await eventually(lambda: next(iter(refusals(trial, load, 429)), None), 60.0, "a 429")
         await asyncio.sleep(pause_s)
         early = [
             record
