@@ -28,8 +28,6 @@ HARD = (
 @pytest.mark.parametrize("name", HARD)
 async def test_nothing_is_lost_doubled_or_reordered_by(stage: Stage, name: str) -> None:
     row = await carry_out(BY_NAME[name], stage)
-    if row.skipped:
-        pytest.skip(row.skipped)
     await stage.mend()
     assert row.wrong == (), row.line()
     assert row.accepted  # else nothing was tested

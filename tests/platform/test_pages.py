@@ -19,7 +19,8 @@ DEMO = "demo"
 CUSTOMER = "447700900123"
 # What programs print that end with 0 all the same.
 COMPLAINTS = re.compile(r"NOAUTH|WRONGPASS|^ERR |^\(error\)", re.MULTILINE)
-# Programs of the reader's machine, which Trunkline itself does without.
+# Programs of the reader's machine, which Trunkline does without and never installs: on a bare machine a block that
+# types one cannot be tried, and says so.
 MAY_BE_MISSING = ("curl", "openssl", "psql", "redis-cli")
 BLOCKS = [block for page in PAGES for block in blocks_of(page) if block.not_run is None]
 

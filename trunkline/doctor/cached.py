@@ -15,6 +15,7 @@ import orjson
 import redis
 
 from trunkline.doctor.facts import Facts, Look
+from trunkline.doctor.opinion import Opinion, ill, some, well
 from trunkline.doctor.stores import postgres, redis_client
 from trunkline.stores.keys import rate_limit
 
@@ -152,6 +153,17 @@ def _values(client: redis.Redis, keys: list[str]) -> dict[str, tuple[Any, int]]:
         answers: list[Any] = pipeline.execute()
     pairs = zip(keys, answers[::2], answers[1::2], strict=True)
     return {key: (value, int(ttl_s)) for key, value, ttl_s in pairs if value is not None}
+
+
+def of_stale(stale: tuple[StaleKey, ...], otherwise: str, pattern: str = "") -> Opinion:
+    """What is wrong with these keys; `pattern` is the option that clears no others."""
+    if not stale:
+        return well(otherwise)
+    tenants = list(dict.fromkeys(each.tenant_id for each in stale))
+    return ill(
+        some([f"{each.key}: {each.why}" for each in stale]),
+        some([f"scripts/trunkline cache clear --tenant {tenant}{pattern}" for tenant in tenants]),
+    )
 
 
 TOKENS: Look[tuple[StaleKey, ...]] = Look("cached tokens", _look_at_tokens)

@@ -16,6 +16,7 @@ from trunkline.stores.database import Connection, Pool, connection
 from trunkline.stores.erasures import closed_among
 from trunkline.stores.marks import HAS_MADE_ITS_MARK
 from trunkline.stores.media_fetches import note_files
+from trunkline.stores.message_rows import row_of
 from trunkline.stores.sent_messages import adopt_proofs
 from trunkline.stores.values import as_rows, storable
 from trunkline.tenancy.conversations import Conversation
@@ -129,19 +130,11 @@ def _proof(arrival: Arrival) -> tuple[str, Callback, str] | None:
 
 
 def _row(arrival: Arrival, conversation: Conversation) -> dict[str, Any]:
-    envelope = arrival.envelope
-    external_id = storable(envelope.external_id)
     return {
-        "tenant_id": envelope.tenant_id,
-        "message_id": envelope.message_id,
+        **row_of(arrival.envelope),
         "wa_id": conversation.wa_id,
         "conversation_id": conversation.conversation_id,
-        "direction": envelope.direction.value,
-        "kind": storable(envelope.kind),
-        "wamid": external_id if envelope.direction is Direction.INBOUND else None,
-        "genesys_id": external_id if envelope.direction is Direction.OUTBOUND else None,
         "text": storable(arrival.text),
-        "accepted": envelope.accepted_at,
     }
 
 

@@ -6,7 +6,6 @@ import dataclasses
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
 
 from psycopg.rows import class_row
 
@@ -14,6 +13,7 @@ from trunkline.envelope import Direction, Envelope
 from trunkline.stores.audit import append
 from trunkline.stores.database import Connection, Pool, connection
 from trunkline.stores.marks import HAS_MADE_ITS_MARK, is_row_of
+from trunkline.stores.message_rows import row_of
 from trunkline.stores.spool import append_rows
 from trunkline.stores.values import as_json, as_rows, storable
 from trunkline.tenancy.audit import Actor, AuditRecord
@@ -211,23 +211,9 @@ class DeadLetterStore:
 async def _revive(taken: Connection, envelopes: Sequence[Envelope]) -> None:
     await taken.execute(_FORGET_TAKE_OVERS, _keys(envelopes))
     messages = [envelope for envelope in envelopes if envelope.direction is not Direction.STATUS]
-    await taken.execute(_REVIVE, {"rows": as_rows([_row(envelope) for envelope in messages])})
+    await taken.execute(_REVIVE, {"rows": as_rows([row_of(envelope) for envelope in messages])})
     statuses = [envelope for envelope in envelopes if envelope.direction is Direction.STATUS]
     await taken.execute(_FORGET_STATUSES, _keys(statuses))
-
-
-def _row(envelope: Envelope) -> dict[str, Any]:
-    outbound = envelope.direction is Direction.OUTBOUND
-    return {
-        "tenant_id": envelope.tenant_id,
-        "message_id": envelope.message_id,
-        "wa_id": storable(envelope.conversation),
-        "direction": envelope.direction.value,
-        "kind": storable(envelope.kind),
-        "wamid": None if outbound else storable(envelope.external_id),
-        "genesys_id": storable(envelope.external_id) if outbound else None,
-        "accepted": envelope.accepted_at,
-    }
 
 
 async def _tell(taken: Connection, revivals: Sequence[Revival], by: str) -> None:

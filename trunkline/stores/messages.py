@@ -24,6 +24,7 @@ from trunkline.people import person_key
 from trunkline.stores.database import Connection, Pool, connection
 from trunkline.stores.erasures import IS_ERASED, erased_among
 from trunkline.stores.marks import HAS_MADE_ITS_MARK, is_row_of
+from trunkline.stores.message_rows import genesys_id_of, row_of, wamid_of
 from trunkline.stores.values import as_json, as_rows, storable
 
 CONVERSATIONS_REMEMBERED = 20_000
@@ -276,16 +277,9 @@ async def _claim(taken: Connection, claims: Sequence[Claim]) -> list[ClaimAnswer
 def _claim_row(claim: Claim) -> dict[str, Any]:
     envelope = claim.envelope
     return {
-        "tenant_id": envelope.tenant_id,
-        "message_id": envelope.message_id,
-        "wa_id": storable(envelope.conversation),
+        **row_of(envelope),
         "conversation_id": claim.conversation_id,
-        "direction": envelope.direction.value,
-        "kind": storable(envelope.kind),
-        "wamid": _wamid(envelope),
-        "genesys_id": _genesys_id(envelope),
         "text": storable(claim.text),
-        "accepted": envelope.accepted_at,
         "epoch": claim.epoch,
         "attempt_id": claim.attempt_id,
         "owner": claim.owner,
@@ -413,8 +407,8 @@ async def _bury(taken: Connection, outcomes: Sequence[Outcome]) -> None:
                 "direction": [envelope.direction.value for envelope in envelopes],
                 "reason": [letter.reason for _, letter in dead],
                 "answer": [storable(letter.answer) for _, letter in dead],
-                "wamid": [_wamid(envelope) for envelope in envelopes],
-                "genesys": [_genesys_id(envelope) for envelope in envelopes],
+                "wamid": [wamid_of(envelope) for envelope in envelopes],
+                "genesys": [genesys_id_of(envelope) for envelope in envelopes],
                 "envelope": [envelope.to_bytes() for envelope in envelopes],
                 "wa_id": [storable(envelope.conversation) for envelope in envelopes],
             },
@@ -423,11 +417,3 @@ async def _bury(taken: Connection, outcomes: Sequence[Outcome]) -> None:
 
 def _keys(envelopes: Sequence[Envelope]) -> dict[str, Any]:
     return {"tenant": [e.tenant_id for e in envelopes], "message": [e.message_id for e in envelopes]}
-
-
-def _wamid(envelope: Envelope) -> str | None:
-    return None if envelope.direction is Direction.OUTBOUND else storable(envelope.external_id)
-
-
-def _genesys_id(envelope: Envelope) -> str | None:
-    return storable(envelope.external_id) if envelope.direction is Direction.OUTBOUND else None

@@ -10,8 +10,9 @@ from trunkline.people import person_key
 from trunkline.stores.database import Pool, connection
 from trunkline.stores.erasures import IS_ERASED
 from trunkline.stores.marks import HAS_MADE_ITS_MARK, is_row_of
+from trunkline.stores.message_rows import row_of
 from trunkline.stores.spool import unspool
-from trunkline.stores.values import as_json, as_rows, storable
+from trunkline.stores.values import as_json, as_rows
 
 EVENT = "purged"
 
@@ -127,15 +128,4 @@ class PurgeStore:
 
 
 def _row(envelope: Envelope) -> dict[str, Any]:
-    outbound = envelope.direction is Direction.OUTBOUND
-    return {
-        "tenant_id": envelope.tenant_id,
-        "message_id": envelope.message_id,
-        "wa_id": storable(envelope.conversation),
-        "direction": envelope.direction.value,
-        "kind": storable(envelope.kind),
-        "wamid": None if outbound else storable(envelope.external_id),
-        "genesys_id": storable(envelope.external_id) if outbound else None,
-        "accepted": envelope.accepted_at,
-        "person": person_key(envelope.tenant_id, envelope.conversation),
-    }
+    return {**row_of(envelope), "person": person_key(envelope.tenant_id, envelope.conversation)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from trunkline.cli.api import CommandFailed
-from trunkline.doctor.cached import TOKENS
+from trunkline.doctor.cached import TOKENS, of_stale
 from trunkline.doctor.facts import Facts, Look, Unseen
 from trunkline.doctor.opinion import Check, Opinion, doubtful, ill, some, well
 from trunkline.doctor.outside import CLOCKS
@@ -125,14 +125,7 @@ def _clock(facts: Facts) -> Opinion:
 
 
 def _cached_tokens(facts: Facts) -> Opinion:
-    stale = facts.of(TOKENS)
-    if not stale:
-        return well("every cached token is within its time")
-    tenants = list(dict.fromkeys(each.tenant_id for each in stale))
-    return ill(
-        some([f"{each.key}: {each.why}" for each in stale]),
-        some([f"scripts/trunkline cache clear --tenant {tenant} --pattern oauth:token" for tenant in tenants]),
-    )
+    return of_stale(facts.of(TOKENS), "every cached token is within its time", " --pattern oauth:token")
 
 
 CHECKS = (

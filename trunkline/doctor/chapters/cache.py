@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from trunkline.doctor.cached import MAPPINGS
+from trunkline.doctor.cached import MAPPINGS, of_stale
 from trunkline.doctor.facts import Facts, Unseen
-from trunkline.doctor.opinion import Check, Opinion, doubtful, ill, some, well
+from trunkline.doctor.opinion import Check, Opinion, doubtful, ill, well
 from trunkline.doctor.stores import REDIS
 
 FULL_SHARE = 0.9
@@ -35,14 +35,7 @@ def _memory(facts: Facts) -> Opinion:
 
 
 def _stale(facts: Facts) -> Opinion:
-    stale = facts.of(MAPPINGS)
-    if not stale:
-        return well("every cached mapping that was looked at agrees with Postgres")
-    tenants = list(dict.fromkeys(each.tenant_id for each in stale))
-    return ill(
-        some([f"{each.key}: {each.why}" for each in stale]),
-        some([f"scripts/trunkline cache clear --tenant {tenant}" for tenant in tenants]),
-    )
+    return of_stale(facts.of(MAPPINGS), "every cached mapping that was looked at agrees with Postgres")
 
 
 CHECKS = (
