@@ -18,21 +18,36 @@ from xdist.scheduler import LoadScopeScheduling
 from trunkline.stores.database import Pool, conninfo, open_pool
 from trunkline.stores.migrations import migrate_up
 
-# Where tests share a running platform: two of them at once would be in each other's way.
-ON_A_PLATFORM = ("tests/platform/", "tests/faults/")
+# Where tests share a running platform, in the order in which the faults, which depend on time, have the machine for
+# themselves and one busy worker; a second platform follows once the tests without one are done.
+FIRST_PLATFORM = ("tests/faults/", "tests/platform/")
+SECOND_PLATFORM = ("tests/platform/test_doctor.py", "tests/platform/test_pages.py", "tests/platform/test_secrecy.py")
+WITHOUT_PLATFORM = 1
 
 
 class Rows(LoadScopeScheduling):  # type: ignore[misc]
-    """What two workers may run beside each other: the tests of a platform, in one row, and modules of the rest."""
+    """What two workers may run beside each other: two rows of tests that share a platform, and modules of the rest."""
 
     def _split_scope(self, nodeid: str) -> str:
-        path: str = nodeid.partition("::")[0]
-        return "platform" if path.startswith(ON_A_PLATFORM) else path
+        row = _row_of(nodeid)
+        return nodeid.partition("::")[0] if row == WITHOUT_PLATFORM else f"platform {row}"
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Rows:
-    """How the tests are given to the workers."""
+    """How the tests are given to the workers: in the order in which they were collected."""
+    config.option.loadscopereorder = False
     return Rows(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The first platform begins, the second one is last."""
+    items.sort(key=lambda item: _row_of(item.nodeid))
+
+
+def _row_of(nodeid: str) -> int:
+    if nodeid.startswith(SECOND_PLATFORM):
+        return WITHOUT_PLATFORM + 1
+    return WITHOUT_PLATFORM - 1 if nodeid.startswith(FIRST_PLATFORM) else WITHOUT_PLATFORM
 
 
 def _from_environment(name: str) -> str:
