@@ -1,16 +1,14 @@
-"""Calls to the clouds: httpx's interface on aiohttp's transport, and what a broken connection means."""
+"""Calls to the clouds over aiohttp, and what a broken connection means."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import cast
+from typing import Protocol
 
 import aiohttp
-import httpx
-from httpx_aiohttp import AiohttpTransport
+from yarl import URL
 
 from trunkline.errors import OutcomeUnknown, Unavailable
 
@@ -30,77 +28,67 @@ class Answer:
     body: bytes
 
 
-class CloudHttp:
-    """Calls on one transport, for one process and event loop.
-
-    Requests go straight to the transport: redirects, cookies and proxies, for which `httpx.AsyncClient` spends more
-    than half of a call's time, have no place between us and the clouds.
-    """
-
-    def __init__(self, transport: httpx.AsyncBaseTransport, timeout_s: float) -> None:
-        self._transport = transport
-        self._timeout_s = timeout_s
-        connect_s = min(timeout_s / 2, CONNECT_TIMEOUT_S)
-        self._extensions = {"timeout": {"connect": connect_s, "read": timeout_s, "write": timeout_s, "pool": timeout_s}}
+class Posts(Protocol):
+    """Where requests to the clouds go."""
 
     async def post(self, url: str, headers: Mapping[str, str], content: bytes) -> Answer:
         """The answer to one POST.
 
         Raises Unavailable when the request certainly did not leave, OutcomeUnknown when it may have.
         """
+
+
+class CloudHttp:
+    """Calls on one session of aiohttp, for one process and event loop. No redirect is followed, no cookie kept."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+
+    async def post(self, url: str, headers: Mapping[str, str], content: bytes) -> Answer:
+        """The answer to one POST; raises as `Posts` says."""
         try:
-            request = httpx.Request(
-                "POST",
-                _parsed(url),
-                headers={**headers, **OWN_HEADERS},
-                content=content,
-                extensions=self._extensions,
-            )
-            # In all: a claim counts as abandoned soon after, however slowly the answer drips.
-            async with asyncio.timeout(self._timeout_s):
-                response = await self._transport.handle_async_request(request)
-                try:
-                    # Nothing is compressed, as asked for: no decoder to go through.
-                    stream = cast(httpx.AsyncByteStream, response.stream)
-                    body = b"".join([chunk async for chunk in stream])
-                finally:
-                    await response.aclose()
-        except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError) as error:
+            sent = self._session.post(_parsed(url), data=content, headers=headers, allow_redirects=False)
+            async with sent as response:
+                return Answer(response.status, response.headers, await response.read())
+        except (aiohttp.ClientError, OSError, ValueError) as error:
             if _did_not_leave(error):
                 raise Unavailable(f"no connection: {_words(error)}") from error
             raise OutcomeUnknown(f"no answer: {_words(error)}") from error
-        return Answer(response.status_code, response.headers, body)
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._transport.aclose()
+        await self._session.close()
 
 
 def open_http(timeout_s: float) -> CloudHttp:
-    """Calls over aiohttp's transport; to be called inside the event loop, closed by the caller.
-
-    httpx's own transport checks every connection on each request and slows down with calls in flight.
-    """
-    connector = aiohttp.TCPConnector(limit=CONNECTIONS_LIMIT, keepalive_timeout=KEEPALIVE_S)
-    session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
-    return CloudHttp(AiohttpTransport(client=session), timeout_s)
+    """Calls that take at most `timeout_s` in all; to be called inside the event loop, closed by the caller."""
+    return CloudHttp(
+        aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=CONNECTIONS_LIMIT, keepalive_timeout=KEEPALIVE_S),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+            headers=OWN_HEADERS,
+            # Nothing is compressed, as asked for.
+            auto_decompress=False,
+            # In all: a claim counts as abandoned soon after, however slowly the answer drips.
+            timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(timeout_s / 2, CONNECT_TIMEOUT_S)),
+        )
+    )
 
 
 @lru_cache(maxsize=4096)
-def _parsed(url: str) -> httpx.URL:
-    return httpx.URL(url)
+def _parsed(url: str) -> URL:
+    return URL(url, encoded=True)
 
 
 def _did_not_leave(error: BaseException) -> bool:
-    """Name, connect and TLS failures. The transport calls a reset connection a connect time-out too: look beneath."""
-    cause = error.__cause__ or error
+    """Name, connect and TLS failures, and what is no URL at all."""
     return isinstance(
-        cause,
+        error,
         aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | aiohttp.InvalidURL
-        | aiohttp.NonHttpUrlClientError | httpx.InvalidURL
-        | httpx.UnsupportedProtocol,
+        | aiohttp.NonHttpUrlClientError | ValueError,
     )  # fmt: skip
 
 
 def _words(error: BaseException) -> str:
-    return f"{type(error.__cause__ or error).__name__} {error}".strip()
+    return f"{type(error).__name__} {error}".strip()

@@ -65,6 +65,8 @@ class LaneRunner:
         self._prefetch = prefetch
         self._conversations: dict[str, ConversationQueue] = {}
         self._working: set[asyncio.Task[None]] = set()
+        # Outcomes whose deliveries are acknowledged once they are stored.
+        self._storing: set[asyncio.Future[None]] = set()
         self._interrupted = asyncio.Event()
         self._interrupted.set()
         self._stopping = False
@@ -103,7 +105,7 @@ class LaneRunner:
         """Deliveries received and not yet finished."""
         # Each conversation has a task; the other tasks see one delivery each to its end.
         held = sum(len(queue) for queue in self._conversations.values())
-        return len(self._working) - len(self._conversations) + held
+        return len(self._working) - len(self._conversations) + len(self._storing) + held
 
     @property
     def unacked(self) -> int:
@@ -229,20 +231,19 @@ class LaneRunner:
             self._interrupted.set()  # little is read for a probe: ask how far ahead to read now
 
     def _ack_when_stored(self, delivery: Delivery, done: Done) -> None:
+        if done.stored is None:
+            self._stepped()
+            delivery.ack()
+            return
+
         def ack(stored: asyncio.Future[None]) -> None:
+            self._storing.discard(stored)
             if not stored.cancelled() and stored.exception() is None:
                 self._stepped()
                 delivery.ack()
 
-        if done.stored is None:
-            self._stepped()
-            delivery.ack()
-        else:
-            done.stored.add_done_callback(ack)
-            self._start(self._until(done.stored))
-
-    async def _until(self, stored: asyncio.Future[None]) -> None:
-        await asyncio.wait([stored])
+        self._storing.add(done.stored)
+        done.stored.add_done_callback(ack)
 
     async def _keep_unreadable(self, delivery: Delivery) -> None:
         try:
@@ -255,8 +256,8 @@ class LaneRunner:
         delivery.ack()
 
     async def _finish_under_way(self) -> None:
-        while self._working:
-            await asyncio.wait(self._working)
+        while under_way := self._working | self._storing:
+            await asyncio.wait(under_way)
 
     async def _sleep(self, wait_s: float) -> None:
         deadline = time.monotonic() + wait_s

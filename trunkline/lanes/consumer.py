@@ -11,6 +11,7 @@ from pika.channel import Channel
 from pika.exceptions import AMQPError
 
 from trunkline.errors import StoreUnavailable
+from trunkline.lanes.acks import Acks
 from trunkline.lanes.connection import BrokerConnection, Control, QueueState
 from trunkline.lanes.topology import WAKEUPS_QUEUE, Lane, QueueType
 
@@ -51,6 +52,8 @@ class Subscription:
         self._on_delivery = on_delivery
         self._on_lost = on_lost
         self._closing = False
+        self._acks = Acks()
+        self._is_acking = False
         # Received and not acknowledged.
         self.unacked = 0
         self._closed = asyncio.get_running_loop().create_future()
@@ -72,15 +75,24 @@ class Subscription:
     async def close(self) -> None:
         """Return everything unacknowledged to the queue."""
         self._closing = True
+        self._send_acks()
         if self._channel.is_open:
             self._channel.close()
         await asyncio.wait([self._closed], timeout=CALL_TIMEOUT_S)
 
     def ack(self, tag: int) -> None:
-        """Acknowledge one delivery of this channel."""
+        """Acknowledge one delivery of this channel, together with others that are done at the same time."""
+        self._acks.add(tag)
+        self.unacked -= 1
+        if not self._is_acking:
+            self._is_acking = True
+            asyncio.get_running_loop().call_soon(self._send_acks)
+
+    def _send_acks(self) -> None:
+        self._is_acking = False
         if self._channel.is_open:
-            self._channel.basic_ack(tag)
-            self.unacked -= 1
+            for tag, multiple in self._acks.take():
+                self._channel.basic_ack(tag, multiple)
 
     async def _or_closed(self, future: asyncio.Future[None]) -> None:
         await asyncio.wait([future, self._closed], return_when=asyncio.FIRST_COMPLETED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from itertools import takewhile
 from typing import Any
 
 from pika import BasicProperties
@@ -35,7 +36,9 @@ class LanePublisher:
         self._control = Control(self._connection, queue_type)
         self._channel: Channel | None = None
         self._next_tag = 1
-        self._unconfirmed: dict[int, asyncio.Future[None]] = {}
+        # What waits for its confirm, and until when, in the loop's time.
+        self._unconfirmed: dict[int, tuple[asyncio.Future[None], float]] = {}
+        self._clock: asyncio.TimerHandle | None = None
         self._returned: set[int] = set()
         self._declared: dict[str, asyncio.Task[None]] = {}
         self._turns = Turns()
@@ -75,12 +78,10 @@ class LanePublisher:
         for _ in range(ROUTING_TRIES):
             await self._declare_once(lane)
             try:
-                await asyncio.wait_for(self._publish_confirmed(lane.exchange, lane.tenant_id, body), CONFIRM_TIMEOUT_S)
+                await self._publish_confirmed(lane.exchange, lane.tenant_id, body)
                 return
             except _Returned:
                 self._declared.pop(lane.queue, None)
-            except TimeoutError as error:
-                raise StoreUnavailable(f"RabbitMQ: no confirm within {CONFIRM_TIMEOUT_S:g} s") from error
         raise StoreUnavailable(f"RabbitMQ: queue {lane.queue} vanishes as soon as it is declared")
 
     def _publish_confirmed(self, exchange: str, routing_key: str, body: bytes) -> asyncio.Future[None]:
@@ -88,8 +89,11 @@ class LanePublisher:
         if self._channel is None or not self._channel.is_open:
             raise StoreUnavailable(f"RabbitMQ: {self._connection.last_error}")
         tag, self._next_tag = self._next_tag, self._next_tag + 1
-        confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._unconfirmed[tag] = confirmed
+        loop = asyncio.get_running_loop()
+        confirmed: asyncio.Future[None] = loop.create_future()
+        self._unconfirmed[tag] = confirmed, loop.time() + CONFIRM_TIMEOUT_S
+        if self._clock is None:  # one timer for all: most are confirmed long before it rings
+            self._clock = loop.call_later(CONFIRM_TIMEOUT_S, self._give_up)
         properties = BasicProperties(delivery_mode=PERSISTENT, message_id=str(tag))
         try:
             self._channel.basic_publish(exchange, routing_key, body, properties, mandatory=True)
@@ -98,12 +102,26 @@ class LanePublisher:
             raise StoreUnavailable(f"RabbitMQ: {error!r}") from error
         return confirmed
 
+    def _give_up(self) -> None:
+        """Fail what was not confirmed in time; the oldest come first."""
+        loop = asyncio.get_running_loop()
+        self._clock = None
+        while self._unconfirmed:
+            tag, (confirmed, until) = next(iter(self._unconfirmed.items()))
+            if until > loop.time():
+                self._clock = loop.call_at(until, self._give_up)
+                return
+            del self._unconfirmed[tag]
+            _fail(confirmed, StoreUnavailable(f"RabbitMQ: no confirm within {CONFIRM_TIMEOUT_S:g} s"))
+
     async def _declare_once(self, lane: Lane) -> None:
         """Declare the lane before its first publish on this connection, so that a return is the exception."""
         task = self._declared.get(lane.queue)
         if task is None:
             self.check()
             task = self._declared[lane.queue] = asyncio.create_task(self._control.declare_lane(lane))
+        elif task.done() and not task.cancelled() and task.exception() is None:
+            return
         try:
             await asyncio.shield(task)
         except BaseException:
@@ -140,10 +158,10 @@ class LanePublisher:
 
     def _on_confirm(self, frame: Any) -> None:
         last: int = frame.method.delivery_tag
-        tags = [tag for tag in self._unconfirmed if tag <= last] if frame.method.multiple else [last]
+        tags = takewhile(lambda tag: tag <= last, list(self._unconfirmed)) if frame.method.multiple else (last,)
         acked = frame.method.NAME == "Basic.Ack"
         for tag in tags:
-            confirmed = self._unconfirmed.pop(tag, None)
+            confirmed, _ = self._unconfirmed.pop(tag, (None, 0.0))
             returned = tag in self._returned
             self._returned.discard(tag)
             if confirmed is None or confirmed.done():
@@ -160,8 +178,12 @@ class LanePublisher:
             self._channel = None
         unconfirmed, self._unconfirmed = self._unconfirmed, {}
         self._returned.clear()
-        for confirmed in unconfirmed.values():
-            if not confirmed.done():
-                confirmed.set_exception(StoreUnavailable(f"RabbitMQ: {reason!r}"))
-                confirmed.exception()  # its waiter may have given up already
+        for confirmed, _ in unconfirmed.values():
+            _fail(confirmed, StoreUnavailable(f"RabbitMQ: {reason!r}"))
         self._connection.reset_if_open()
+
+
+def _fail(confirmed: asyncio.Future[None], error: StoreUnavailable) -> None:
+    if not confirmed.done():
+        confirmed.set_exception(error)
+        confirmed.exception()  # its waiter may have given up already

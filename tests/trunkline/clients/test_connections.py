@@ -108,6 +108,15 @@ async def test_connections_are_used_again(http: CloudHttp, server: Server) -> No
     assert server.connections == 1
 
 
+async def test_a_redirect_takes_no_token_along(http: CloudHttp, server: Server) -> None:
+    async def redirect(writer: Writer) -> None:
+        writer.write(f"HTTP/1.1 307 Elsewhere\r\nLocation: {server.url}\r\nContent-Length: 0\r\n\r\n".encode())
+
+    server.behave = redirect
+    assert (await post(http, server.url)).status == 307
+    assert len(server.requests) == 1
+
+
 async def _hang_up(writer: Writer) -> None:
     writer.close()
 

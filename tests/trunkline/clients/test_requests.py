@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import Callable, Mapping
 from urllib.parse import parse_qs
 
 import httpx
@@ -15,9 +14,9 @@ import pytest
 from tests.fakes import Clock
 from tests.trunkline.protocol.payloads import load, messages
 from trunkline.clients.genesys import LOGINS_AT_ONCE, AccountLogin, GenesysClient, GenesysLogin
-from trunkline.clients.http import CloudHttp
+from trunkline.clients.http import Answer
 from trunkline.clients.whatsapp import WhatsAppClient
-from trunkline.errors import CredentialsRefused, OutcomeUnknown, Rejected, Throttled, TrunklineError, Unavailable
+from trunkline.errors import CredentialsRefused, Rejected, Throttled, TrunklineError, Unavailable
 from trunkline.protocol.inbound import GenesysPost, convert_inbound
 from trunkline.protocol.outbound import convert_outbound
 from trunkline.tenancy.record import GenesysAccount, Secret
@@ -36,30 +35,29 @@ class Cloud:
     def __init__(self) -> None:
         self.requests: list[httpx.Request] = []
         self.answer: Callable[[httpx.Request], httpx.Response] = lambda request: httpx.Response(200, json=ACCEPTED)
-        self.http = CloudHttp(httpx.MockTransport(self._handle), timeout_s=5)
 
     @property
     def request(self) -> httpx.Request:
         (request,) = self.requests
         return request
 
-    async def _handle(self, request: httpx.Request) -> httpx.Response:
-        await request.aread()
+    async def post(self, url: str, headers: Mapping[str, str], content: bytes) -> Answer:
+        """Take a request as the clients hand it over."""
+        request = httpx.Request("POST", url, headers=headers, content=content)
         self.requests.append(request)
-        return self.answer(request)
+        response = self.answer(request)
+        return Answer(response.status_code, response.headers, response.content)
 
 
 @pytest.fixture
-async def cloud() -> AsyncIterator[Cloud]:
-    made = Cloud()
-    yield made
-    await made.http.close()
+def cloud() -> Cloud:
+    return Cloud()
 
 
 async def test_a_message_for_genesys_is_what_section_8_1_asks(cloud: Cloud) -> None:
     ((message, contact),) = messages("text_basic")
     (post,) = convert_inbound(message, contact, "210099887766551", 0.0, with_plus=False, identity="447700900111")
-    accepted = await GenesysClient(cloud.http, "").post(GENESYS, post)
+    accepted = await GenesysClient(cloud, "").post(GENESYS, post)
     assert (accepted.message_id, accepted.conversation_id) == ("g-1", "gc-1")
     assert cloud.request.method == "POST"
     assert str(cloud.request.url) == (
@@ -88,14 +86,14 @@ async def test_a_message_for_genesys_is_what_section_8_1_asks(cloud: Cloud) -> N
 
 
 async def test_a_receipt_for_genesys_asks_for_no_conversation(cloud: Cloud) -> None:
-    await GenesysClient(cloud.http, "").post(GENESYS, GenesysPost("receipt", {"status": "Delivered"}))
+    await GenesysClient(cloud, "").post(GENESYS, GenesysPost("receipt", {"status": "Delivered"}))
     assert cloud.request.url.path.endswith("/inbound/open/receipt")
     assert cloud.request.url.query == b""
     assert orjson.loads(cloud.request.content) == {"status": "Delivered"}
 
 
 async def test_an_override_replaces_the_host_of_genesys_and_nothing_else(cloud: Cloud) -> None:
-    await GenesysClient(cloud.http, "http://127.0.0.1:3001/genesys").post(GENESYS, POST)
+    await GenesysClient(cloud, "http://127.0.0.1:3001/genesys").post(GENESYS, POST)
     assert str(cloud.request.url).startswith(
         "http://127.0.0.1:3001/genesys/api/v2/conversations/messages/3b0e7a52-64a7-4c1e-9a55-0d6f2f6b9c01/inbound/open/"
     )
@@ -103,7 +101,7 @@ async def test_an_override_replaces_the_host_of_genesys_and_nothing_else(cloud: 
 
 async def test_an_odd_integration_id_stays_one_part_of_the_path(cloud: Cloud) -> None:
     access = GenesysAccess("mypurecloud.ie", "../../oauth?x=1#", "t", phone_with_plus=False)
-    await GenesysClient(cloud.http, "").post(access, POST)
+    await GenesysClient(cloud, "").post(access, POST)
     assert cloud.request.url.raw_path.split(b"?")[0].endswith(
         b"/messages/..%2F..%2Foauth%3Fx%3D1%23/inbound/open/message"
     )
@@ -113,7 +111,7 @@ async def test_a_message_for_whatsapp_is_what_section_5_1_asks(cloud: Cloud) -> 
     cloud.answer = lambda request: httpx.Response(200, json=load("api/wa_send_ok")["response"]["body"])
     (post,) = convert_outbound(load("genesys/text_agent"))
     body = {**post.body, "biz_opaque_callback_data": "our id"}
-    wamid = await WhatsAppClient(cloud.http, "https://graph.facebook.com/v25.0").send(WHATSAPP, body)
+    wamid = await WhatsAppClient(cloud, "https://graph.facebook.com/v25.0").send(WHATSAPP, body)
     assert wamid.startswith("wamid.")
     assert cloud.request.method == "POST"
     assert str(cloud.request.url) == "https://graph.facebook.com/v25.0/210099887766551/messages"
@@ -147,7 +145,7 @@ async def test_a_token_is_asked_for_as_section_7_2_says(cloud: Cloud, login_url:
 
     cloud.answer = grant
     asked_at = clock()
-    token = await AccountLogin(GenesysLogin(cloud.http, login_url, clock), ACCOUNT).fetch()
+    token = await AccountLogin(GenesysLogin(cloud, login_url, clock), ACCOUNT).fetch()
     assert token.access_token == Secret("fresh")
     assert (token.issued_at, token.expires_at) == (asked_at, asked_at + 86399), "its life is counted from the request"
     assert str(cloud.request.url) == url
@@ -170,7 +168,7 @@ async def test_recorded_refusals_of_the_login_host_are_told_apart(
     recorded = load(f"api/{name}")["response"]
     cloud.answer = lambda request: httpx.Response(recorded["status"], json=recorded["body"])
     with pytest.raises(error) as refused:
-        await GenesysLogin(cloud.http, "").fetch(ACCOUNT)
+        await GenesysLogin(cloud, "").fetch(ACCOUNT)
     assert "s3cret" not in str(refused.value)
 
 
@@ -183,7 +181,7 @@ async def test_a_login_host_in_trouble_is_no_matter_of_credentials(
 ) -> None:
     cloud.answer = lambda request: httpx.Response(status, text="<html>")
     with pytest.raises(error):
-        await GenesysLogin(cloud.http, "").fetch(ACCOUNT)
+        await GenesysLogin(cloud, "").fetch(ACCOUNT)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +203,7 @@ async def test_recorded_errors_of_genesys_have_their_fate(cloud: Cloud, name: st
         recorded["status"], headers=recorded.get("headers", {}), content=content
     )
     with pytest.raises(error) as raised:
-        await GenesysClient(cloud.http, "").post(GENESYS, POST)
+        await GenesysClient(cloud, "").post(GENESYS, POST)
     assert isinstance(raised.value, Unavailable | CredentialsRefused | Rejected | Throttled)
     assert raised.value.code == str(recorded["status"])
 
@@ -226,45 +224,21 @@ async def test_recorded_errors_of_whatsapp_have_their_fate(
     recorded = load(f"api/{name}")["response"]
     cloud.answer = lambda request: httpx.Response(recorded["status"], json=recorded["body"])
     with pytest.raises(error):
-        await WhatsAppClient(cloud.http, "https://graph.facebook.com/v25.0").send(WHATSAPP, {})
-
-
-async def test_a_redirect_takes_no_token_along(cloud: Cloud) -> None:
-    cloud.answer = lambda request: httpx.Response(307, headers={"location": "https://elsewhere.example/"})
-    with pytest.raises(Unavailable):
-        await GenesysClient(cloud.http, "").post(GENESYS, POST)
-    assert len(cloud.requests) == 1
+        await WhatsAppClient(cloud, "https://graph.facebook.com/v25.0").send(WHATSAPP, {})
 
 
 async def test_only_so_many_tokens_are_fetched_at_once() -> None:
     under_way = most = 0
 
-    async def handle(request: httpx.Request) -> httpx.Response:
-        nonlocal under_way, most
-        under_way += 1
-        most = max(most, under_way)
-        await asyncio.sleep(0)
-        under_way -= 1
-        return httpx.Response(200, json={"access_token": "t", "expires_in": 60})
+    class Login:
+        async def post(self, *_: object) -> Answer:
+            nonlocal under_way, most
+            under_way += 1
+            most = max(most, under_way)
+            await asyncio.sleep(0)
+            under_way -= 1
+            return Answer(200, {}, orjson.dumps({"access_token": "t", "expires_in": 60}))
 
-    login = GenesysLogin(CloudHttp(httpx.MockTransport(handle), 5), "")
+    login = GenesysLogin(Login(), "")
     await asyncio.gather(*(login.fetch(ACCOUNT) for _ in range(50)))
     assert most == LOGINS_AT_ONCE
-
-
-@pytest.mark.parametrize(
-    ("raised", "error"),
-    [
-        pytest.param(httpx.ReadTimeout("timed out"), OutcomeUnknown, id="no answer in time"),
-        pytest.param(httpx.ReadError("reset"), OutcomeUnknown, id="reset"),
-        pytest.param(httpx.RemoteProtocolError("garbage"), OutcomeUnknown, id="an answer that is no HTTP"),
-        pytest.param(httpx.UnsupportedProtocol("no scheme"), Unavailable, id="no URL to send to"),
-        pytest.param(OSError("broken pipe"), OutcomeUnknown, id="anything else: who knows"),
-    ],
-)
-async def test_a_broken_call_left_unless_it_certainly_did_not(raised: Exception, error: type[TrunklineError]) -> None:
-    def fail(request: httpx.Request) -> Any:
-        raise raised
-
-    with pytest.raises(error):
-        await CloudHttp(httpx.MockTransport(fail), 5).post("https://api.mypurecloud.ie/", {}, b"{}")
