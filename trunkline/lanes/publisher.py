@@ -16,6 +16,7 @@ from trunkline.errors import StoreUnavailable
 from trunkline.lanes.connection import BrokerConnection, Control
 from trunkline.lanes.topology import WAKEUPS_QUEUE, Lane, QueueType
 from trunkline.lanes.turns import Turns
+from trunkline.trace_context import TRACEPARENT
 
 CONFIRM_TIMEOUT_S = 2.0
 WAKE_EVERY_S = 10.0
@@ -70,21 +71,25 @@ class LanePublisher:
         """
         lane = Lane(envelope.tenant_id, envelope.direction)
         body = envelope.to_bytes()
+        # For others who look at the queue: the body, which goes to more places, has it too.
+        headers = {TRACEPARENT: envelope.traceparent} if envelope.traceparent is not None else None
         async with self._turns.of((lane.queue, envelope.conversation)):
-            await self._publish_routed(lane, body)
+            await self._publish_routed(lane, body, headers)
         self._wake(lane)
 
-    async def _publish_routed(self, lane: Lane, body: bytes) -> None:
+    async def _publish_routed(self, lane: Lane, body: bytes, headers: dict[str, str] | None) -> None:
         for _ in range(ROUTING_TRIES):
             await self._declare_once(lane)
             try:
-                await self._publish_confirmed(lane.exchange, lane.tenant_id, body)
+                await self._publish_confirmed(lane.exchange, lane.tenant_id, body, headers)
                 return
             except _Returned:
                 self._declared.pop(lane.queue, None)
         raise StoreUnavailable(f"RabbitMQ: queue {lane.queue} vanishes as soon as it is declared")
 
-    def _publish_confirmed(self, exchange: str, routing_key: str, body: bytes) -> asyncio.Future[None]:
+    def _publish_confirmed(
+        self, exchange: str, routing_key: str, body: bytes, headers: dict[str, str] | None
+    ) -> asyncio.Future[None]:
         self.check()
         if self._channel is None or not self._channel.is_open:
             raise StoreUnavailable(f"RabbitMQ: {self._connection.last_error}")
@@ -94,7 +99,7 @@ class LanePublisher:
         self._unconfirmed[tag] = confirmed, loop.time() + CONFIRM_TIMEOUT_S
         if self._clock is None:  # one timer for all: most are confirmed long before it rings
             self._clock = loop.call_later(CONFIRM_TIMEOUT_S, self._give_up)
-        properties = BasicProperties(delivery_mode=PERSISTENT, message_id=str(tag))
+        properties = BasicProperties(delivery_mode=PERSISTENT, message_id=str(tag), headers=headers)
         try:
             self._channel.basic_publish(exchange, routing_key, body, properties, mandatory=True)
         except AMQPError as error:
