@@ -114,7 +114,7 @@ class TransformerActor:
         spool = TenantSpool(parts.spool, lane.tenant_id, lane.direction, queue_is_empty)
         runner = LaneRunner(
             subscribe,
-            parts.transformer.deliver,
+            parts.deliver,
             standing,
             keep_unreadable,
             parts.transformer.give_up,

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import orjson
 
-from trunkline.clients.http import CloudHttp
+from trunkline.clients.http import Posts
 from trunkline.errors import OutcomeUnknown, Unavailable
 from trunkline.protocol.inbound import GenesysPost
 from trunkline.protocol.outcomes import GenesysAccepted, classify_genesys, classify_token
@@ -25,7 +25,7 @@ LOGINS_AT_ONCE = 8
 class GenesysClient:
     """Posts to integrations. `api_url` replaces the host of every region."""
 
-    def __init__(self, http: CloudHttp, api_url: str) -> None:
+    def __init__(self, http: Posts, api_url: str) -> None:
         self._http = http
         self._api_url = api_url
 
@@ -42,7 +42,7 @@ class GenesysClient:
 class GenesysLogin:
     """Fetches tokens. `login_url` replaces the host of every region."""
 
-    def __init__(self, http: CloudHttp, login_url: str, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, http: Posts, login_url: str, clock: Callable[[], float] = time.time) -> None:
         self._http = http
         self._login_url = login_url
         self._clock = clock

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import cast
+from typing import Protocol, cast
 
 import aiohttp
 import httpx
@@ -28,6 +28,16 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+
+class Posts(Protocol):
+    """Where requests to the clouds go."""
+
+    async def post(self, url: str, headers: Mapping[str, str], content: bytes) -> Answer:
+        """The answer to one POST.
+
+        Raises Unavailable when the request certainly did not leave, OutcomeUnknown when it may have.
+        """
 
 
 class CloudHttp:

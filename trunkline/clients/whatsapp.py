@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import orjson
 
-from trunkline.clients.http import Answer, CloudHttp
+from trunkline.clients.http import Answer, Posts
 from trunkline.protocol.outcomes import classify_whatsapp
 from trunkline.tenancy.tenant import WhatsAppAccess
 
@@ -15,7 +15,7 @@ from trunkline.tenancy.tenant import WhatsAppAccess
 class WhatsAppClient:
     """Sends from numbers; `graph_api_url` has the version in it."""
 
-    def __init__(self, http: CloudHttp, graph_api_url: str) -> None:
+    def __init__(self, http: Posts, graph_api_url: str) -> None:
         self._http = http
         self._graph_api_url = graph_api_url
 
