@@ -59,6 +59,10 @@ class SupervisorActor:
         self._recorded_since: dict[tuple[str, str], float] = {}
         self._survey = Survey(self._members, self._watch, lambda: (*self._members.names, *self._cells, *self._replicas))
 
+    def __repr__(self) -> str:
+        """As Ray's dashboard and its logs call it."""
+        return "SupervisorActor"
+
     # --- life ---
 
     async def ensure_running(self) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.fakes import GatheringSink
 from trunkline import metrics
-from trunkline.measuring import BusiestTenants, Recorder, largest, some
+from trunkline.measuring import BusiestTenants, Labels, Recorder, largest, some
 from trunkline.metrics import EXPORTED, METRICS, OTHER, Kind
 
 HISTOGRAM = metrics.ACCEPT
@@ -62,7 +62,8 @@ def test_a_gauge_is_handed_over_each_time_as_it_is(sink: GatheringSink) -> None:
 def test_what_a_gauge_has_no_more_is_zero_once_and_gone_then(sink: GatheringSink) -> None:
     recorder = Recorder()
     recorder.set(metrics.DISK_FREE, 1)
-    for values in ({("rejected",): 3.0}, {("poison",): 1.0}, {("poison",): 2.0}):
+    rounds: list[dict[Labels, float]] = [{("rejected",): 3.0}, {("poison",): 1.0}, {("poison",): 2.0}]
+    for values in rounds:
         recorder.set_all(metrics.DEAD_LETTERS, values)
         recorder.hand_over(sink)
     of_letters = [(labels, value) for metric, labels, value in sink.was_set if metric is metrics.DEAD_LETTERS]
@@ -110,7 +111,7 @@ def test_a_thousand_tenants_make_no_more_series_than_are_allowed(sink: Gathering
 
 
 def test_of_many_tenants_the_largest_values_are_named_and_the_next_one_stands_for_the_rest() -> None:
-    values = {(f"t-{number}", "genesys"): float(number) for number in range(5)}
+    values: dict[Labels, float] = {(f"t-{number}", "genesys"): float(number) for number in range(5)}
     assert largest(values, at_once=2) == {("t-4", "genesys"): 4, ("t-3", "genesys"): 3, (OTHER, "genesys"): 2}
 
 

@@ -52,6 +52,10 @@ class Activations:
         """Every tenant that is active here."""
         return list(self._tenants.values())
 
+    def active_ids(self) -> list[str]:
+        """The ids of all that are active here."""
+        return list(self._tenants)
+
     async def of(self, tenant_id: str) -> Tenant | None:
         """The tenant, activated if need be; None when there is none any more. Raises StoreUnavailable."""
         tenant = self._tenants.get(tenant_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -15,9 +16,9 @@ from trunkline.tenancy.tenant import Cloud
 from trunkline.tenancy.vitals import AT_A_TIME, Vitals, VitalSigns
 
 
-async def measured_of(*tenants: object) -> Measured:
+async def measured_of(*tenants: Any) -> Measured:
     recorder = Recorder()
-    await VitalSigns("cell:0", lambda: tenants, recorder).look()  # type: ignore[arg-type]
+    await VitalSigns("cell:0", lambda: tenants, recorder).look()
     return Measured(recorder)
 
 
