@@ -50,7 +50,7 @@ from trunkline.stores.tenants import TenantStore
 from trunkline.tenancy.record import Secret
 from trunkline.web.admin import build_admin
 from trunkline.web.admin_ports import AdminServices, TenantActors
-from trunkline.web.measured import measured_admin
+from trunkline.web.measured import MeasuredAdmin
 
 
 def build_replay(settings: Settings, pool: Pool) -> Replay:
@@ -114,7 +114,7 @@ class AdminParts:
                 version=version("trunkline"),
             )
         )
-        self.application = measured_admin(admin, self.recorder)
+        self.application = MeasuredAdmin(admin, self.recorder)
 
     async def start(self) -> None:
         """Connect; what cannot be reached is for /health to say."""

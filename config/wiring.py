@@ -41,7 +41,7 @@ from trunkline.stores.spool import SpoolStore
 from trunkline.stores.tenants import TenantStore
 from trunkline.tenancy.directory import TenantDirectory
 from trunkline.tenancy.record import DEFAULT_META_APP, MetaApp, Secret
-from trunkline.web.measured import measured_webhooks
+from trunkline.web.measured import MeasuredWebhooks
 from trunkline.web.webhooks import Webhooks
 
 # A file may take long, but its bytes must not stand still for longer.
@@ -89,7 +89,7 @@ class WebhookParts:
         lanes = MeasuredLanes(storing, self.recorder)
         self._intake = Intake(directory, lanes, ArrivalStore(self._pool), people)
         storing.before_spooling = self._intake.caught_up
-        self.application = measured_webhooks(Webhooks(directory, self._intake), self.recorder)
+        self.application = MeasuredWebhooks(Webhooks(directory, self._intake), self.recorder)
 
     async def start(self) -> None:
         """Connect; returns once the directory is loaded, and the broker reached unless it is away."""

@@ -25,42 +25,73 @@ class Sink(Protocol):
         """Add observations to a histogram: how many up to each of its bounds and no lower one, the rest last."""
 
 
+class Tally:
+    """One value of a counter, as far as it has not been handed over."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = 0.0
+
+
+class Spread:
+    """One histogram's observations, as far as they have not been handed over."""
+
+    __slots__ = ("_bounds", "counts", "total")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self._bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def add(self, value: float) -> None:
+        """Add an observation."""
+        self.counts[bisect_left(self._bounds, value)] += 1
+        self.total += value
+
+
 class Recorder:
     """Takes measurements of one process; cheap enough for several a message.
 
+    What is counted for every message holds on to its `tally` or `spread`: looking it up costs more than adding to it.
     `hand_over` gives a sink what has changed since, each gauge always: Ray forgets one that is not set again.
     """
 
     def __init__(self) -> None:
-        self._counts: dict[tuple[Metric, Labels], float] = {}
-        self._observed: dict[tuple[Metric, Labels], list[int]] = {}
-        self._totals: dict[tuple[Metric, Labels], float] = {}
+        self._tallies: dict[tuple[Metric, Labels], Tally] = {}
+        self._spreads: dict[tuple[Metric, Labels], Spread] = {}
         self._gauges: dict[tuple[Metric, Labels], float] = {}
-        self._by_tenant: dict[Metric, Counter[Labels]] = {}
+        self._by_tenant: dict[Metric, dict[Labels, float]] = {}
         self._names: dict[Metric, BusiestTenants] = {}
+
+    def tally(self, metric: Metric, *labels: str) -> Tally:
+        """Where a counter's value is added to."""
+        found = self._tallies.get((metric, labels))
+        if found is None:
+            found = self._tallies[metric, labels] = Tally()
+        return found
+
+    def spread(self, metric: Metric, *labels: str) -> Spread:
+        """Where a histogram's observations are added to."""
+        found = self._spreads.get((metric, labels))
+        if found is None:
+            found = self._spreads[metric, labels] = Spread(metric.bounds)
+        return found
+
+    def by_tenant(self, metric: Metric) -> dict[Labels, float]:
+        """Where a counter whose first label is the tenant is added to; only the busiest are handed over by name."""
+        if metric not in self._by_tenant:
+            self._by_tenant[metric] = {}
+            self._names[metric] = BusiestTenants()
+        return self._by_tenant[metric]
 
     def count(self, metric: Metric, *labels: str, by: float = 1) -> None:
         """Add to a counter."""
-        key = (metric, labels)
-        self._counts[key] = self._counts.get(key, 0) + by
-
-    def count_tenant(self, metric: Metric, tenant_id: str, *labels: str, by: float = 1) -> None:
-        """Add to a counter whose first label is the tenant; only the busiest are handed over by name."""
-        counts = self._by_tenant.get(metric)
-        if counts is None:
-            counts = self._by_tenant[metric] = Counter()
-            self._names[metric] = BusiestTenants()
-        counts[(tenant_id, *labels)] += by  # type: ignore[assignment]  # a Counter may hold any number
+        self.tally(metric, *labels).value += by
 
     def observe(self, metric: Metric, value: float, *labels: str) -> None:
         """Add an observation to a histogram."""
-        key = (metric, labels)
-        counts = self._observed.get(key)
-        if counts is None:
-            counts = self._observed[key] = [0] * (len(metric.bounds) + 1)
-            self._totals[key] = 0.0
-        counts[bisect_left(metric.bounds, value)] += 1
-        self._totals[key] += value
+        self.spread(metric, *labels).add(value)
 
     def set(self, metric: Metric, value: float, *labels: str) -> None:
         """Set one value of a gauge."""
@@ -82,12 +113,15 @@ class Recorder:
             for labels, amount in self._names[metric].named(counts).items():
                 sink.add(metric, labels, amount)
             counts.clear()
-        counted, self._counts = self._counts, {}
-        for (metric, labels), amount in counted.items():
-            sink.add(metric, labels, amount)
-        observed, self._observed = self._observed, {}
-        for key, each in observed.items():
-            sink.observe(*key, each, self._totals.pop(key))
+        for (metric, labels), tally in self._tallies.items():
+            if tally.value:
+                sink.add(metric, labels, tally.value)
+                tally.value = 0.0
+        for (metric, labels), spread in self._spreads.items():
+            if any(spread.counts):
+                sink.observe(metric, labels, spread.counts, spread.total)
+                spread.counts = [0] * len(spread.counts)
+                spread.total = 0.0
         for (metric, labels), value in self._gauges.items():
             sink.set(metric, labels, value)
 

@@ -18,6 +18,20 @@ OTHER: Final = "other"
 TENANTS_NAMED: Final = 20
 TENANTS_EVER_NAMED: Final = 200
 
+# Why messages are given up; each is shown from the start, since a rise from nothing is no rise to Prometheus.
+REASONS: Final = (
+    "unrouted",
+    "rejected",
+    "exhausted",
+    "unknown_outcome",
+    "invalid",
+    "unsupported",
+    "window_closed",
+    "media_unavailable",
+    "poison",
+    "tenant_deleted",
+)
+
 # Seconds. Fine where the promises lie (25, 60, 200 ms), coarse where a message waits for a cloud.
 BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 
@@ -113,10 +127,11 @@ DEAD_LETTERS_MADE = _counter(
 STAGES = _seconds(
     "stage",
     "how long messages take, by direction and stage: queue (accepted until a transformer takes it up), admit (its "
-    "tenant's passage), claim, send (the cloud's answer), record, total (accepted until delivered), refused (accepted "
-    "until refused for a closed window)",
-    "direction", "stage",
-)  # fmt: skip
+    "tenant's passage), claim, send (granted until its outcome is known), record, total (accepted until delivered), "
+    "refused (accepted until refused for a closed window)",
+    "direction",
+    "stage",
+)
 CLOUD_CALLS = _counter(
     "cloud_calls",
     "calls",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
 from tests.fakes import GatheringSink
 from trunkline import metrics
 from trunkline.measuring import BusiestTenants, Labels, Recorder, largest, some
 from trunkline.metrics import EXPORTED, METRICS, OTHER, Kind
+from trunkline.web.admin_dead_letters import Reason
 
 HISTOGRAM = metrics.ACCEPT
 ENDS = len(HISTOGRAM.bounds)
@@ -103,7 +106,7 @@ def test_after_so_many_names_there_is_no_new_one() -> None:
 def test_a_thousand_tenants_make_no_more_series_than_are_allowed(sink: GatheringSink) -> None:
     recorder = Recorder()
     for tenant in range(1000):
-        recorder.count_tenant(metrics.TENANT_MESSAGES, f"t-{tenant}", "inbound", "delivered", by=tenant + 1)
+        recorder.by_tenant(metrics.TENANT_MESSAGES)[f"t-{tenant}", "inbound", "delivered"] = tenant + 1
     recorder.hand_over(sink)
     named = {labels[0]: amount for _, labels, amount in sink.added}
     assert set(named) == {OTHER, *(f"t-{tenant}" for tenant in range(980, 1000))}
@@ -122,6 +125,10 @@ def test_of_many_open_circuits_some_are_named_and_the_rest_counted() -> None:
         (OTHER, "genesys"): 1,
         (OTHER, "whatsapp"): 1,
     }
+
+
+def test_the_reasons_are_those_of_dead_letters() -> None:
+    assert set(metrics.REASONS) == set(get_args(Reason))
 
 
 def test_names_units_and_labels_follow_one_rule() -> None:

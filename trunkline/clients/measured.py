@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from trunkline import metrics
 from trunkline.clients.http import Answer, Posts
-from trunkline.errors import Unavailable
-from trunkline.measuring import Recorder
+from trunkline.errors import OutcomeUnknown, Unavailable
+from trunkline.measuring import Recorder, Tally
 
 
 class MeasuredPosts:
@@ -18,18 +18,25 @@ class MeasuredPosts:
         self._posts = posts
         self._recorder = recorder
         self._cloud = cloud
+        self._took = recorder.spread(metrics.CLOUD_CALL, cloud)
+        self._answers: dict[int, Tally] = {}
 
     async def post(self, url: str, headers: Mapping[str, str], content: bytes) -> Answer:
         """The answer to one POST; raises what the other does."""
         began = time.perf_counter()
-        answered = "no_answer"
         try:
             answer = await self._posts.post(url, headers, content)
-            answered = str(answer.status)
-            return answer
         except Unavailable:
-            answered = "not_sent"
+            self._recorder.count(metrics.CLOUD_CALLS, self._cloud, "not_sent")
+            raise
+        except OutcomeUnknown:
+            self._recorder.count(metrics.CLOUD_CALLS, self._cloud, "no_answer")
             raise
         finally:
-            self._recorder.count(metrics.CLOUD_CALLS, self._cloud, answered)
-            self._recorder.observe(metrics.CLOUD_CALL, time.perf_counter() - began, self._cloud)
+            self._took.add(time.perf_counter() - began)
+        answered = self._answers.get(answer.status)
+        if answered is None:
+            answered = self._recorder.tally(metrics.CLOUD_CALLS, self._cloud, str(answer.status))
+            self._answers[answer.status] = answered
+        answered.value += 1
+        return answer

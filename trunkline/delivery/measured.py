@@ -23,13 +23,14 @@ from trunkline.attempt import (
 from trunkline.delivery.sender import Attempts
 from trunkline.delivery.turn import Done, Turn
 from trunkline.envelope import Direction, Envelope
-from trunkline.measuring import Recorder
+from trunkline.measuring import Recorder, Spread, Tally
 from trunkline.tenancy.tenant import Ask, Gone, Held, Later, Passage
 
 # A transaction is for claims and outcomes of all directions.
 ANY = "any"
 ENDS = frozenset({"delivered", "dead"})
 WINDOW_CLOSED = "window_closed"
+GRANTS_REMEMBERED = 10_000
 _ANSWERS: dict[type, str] = {
     Granted: "granted",
     Settled: "settled",
@@ -39,10 +40,11 @@ _ANSWERS: dict[type, str] = {
     OutOfDate: "out_of_date",
     Erased: "erased",
 }
-# An enum's own `value` costs as much as all else here.
-_DIRECTIONS = {direction: direction.value for direction in Direction}
-
 Deliver = Callable[[Envelope, Turn], Coroutine[Any, Any, Done]]
+
+
+def _stages(recorder: Recorder, stage: str) -> dict[str, Spread]:
+    return {direction.value: recorder.spread(metrics.STAGES, direction.value, stage) for direction in Direction}
 
 
 class MeasuredAttempts:
@@ -52,31 +54,58 @@ class MeasuredAttempts:
         self._ledger = ledger
         self._recorder = recorder
         self._now = now
+        self._claimed, self._sent = _stages(recorder, "claim"), _stages(recorder, "send")
+        self._in_all, self._refused = _stages(recorder, "total"), _stages(recorder, "refused")
+        self._answers = {
+            (direction.value, kind): recorder.tally(metrics.CLAIMS, direction.value, name)
+            for direction in Direction
+            for kind, name in _ANSWERS.items()
+        }
+        self._outcomes: dict[tuple[str, str], Tally] = {}
+        self._ends = recorder.by_tenant(metrics.TENANT_MESSAGES)
+        self._granted_at: dict[str, float] = {}
         self.status = ledger.status
 
     async def claim(self, claim: Claim) -> tuple[ClaimAnswer, float]:
         """As the ledger's."""
         began = time.perf_counter()
         answer = await self._ledger.claim(claim)
-        direction = _DIRECTIONS[claim.envelope.direction]
-        self._recorder.observe(metrics.STAGES, time.perf_counter() - began, direction, "claim")
-        self._recorder.count(metrics.CLAIMS, direction, _ANSWERS[type(answer[0])])
+        answered = time.perf_counter()
+        direction = claim.envelope.direction._value_
+        kind = type(answer[0])
+        self._claimed[direction].add(answered - began)
+        self._answers[direction, kind].value += 1
+        if kind is Granted:
+            if len(self._granted_at) >= GRANTS_REMEMBERED:  # their work was cancelled
+                self._granted_at.clear()
+            self._granted_at[claim.attempt_id] = answered
         return answer
 
     def settle(self, outcome: Outcome) -> asyncio.Future[None]:
         """As the ledger's."""
-        recorder, envelope, letter = self._recorder, outcome.envelope, outcome.dead_letter
-        direction = _DIRECTIONS[envelope.direction]
-        recorder.count(metrics.ATTEMPTS, direction, outcome.event)
-        if outcome.status in ENDS:
-            recorder.count_tenant(metrics.TENANT_MESSAGES, envelope.tenant_id, direction, outcome.status)
-        if outcome.status == "delivered":
-            recorder.observe(metrics.STAGES, max(0.0, self._now() - envelope.accepted_at), direction, "total")
-        if letter is not None:
-            recorder.count(metrics.DEAD_LETTERS_MADE, direction, letter.reason)
-            if letter.reason == WINDOW_CLOSED:
-                recorder.observe(metrics.STAGES, max(0.0, self._now() - envelope.accepted_at), direction, "refused")
+        envelope, status = outcome.envelope, outcome.status
+        direction = envelope.direction._value_
+        outcomes = self._outcomes.get((direction, outcome.event))
+        if outcomes is None:
+            outcomes = self._recorder.tally(metrics.ATTEMPTS, direction, outcome.event)
+            self._outcomes[direction, outcome.event] = outcomes
+        outcomes.value += 1
+        granted_at = self._granted_at.pop(outcome.attempt_id, None)
+        if granted_at is not None:
+            self._sent[direction].add(time.perf_counter() - granted_at)
+        if status == "delivered":
+            self._in_all[direction].add(max(0.0, self._now() - envelope.accepted_at))
+        if status in ENDS:
+            key = (envelope.tenant_id, direction, status)
+            self._ends[key] = self._ends.get(key, 0) + 1
+        if outcome.dead_letter is not None:
+            self._give_up(envelope, direction, outcome.dead_letter.reason)
         return self._ledger.settle(outcome)
+
+    def _give_up(self, envelope: Envelope, direction: str, reason: str) -> None:
+        self._recorder.count(metrics.DEAD_LETTERS_MADE, direction, reason)
+        if reason == WINDOW_CLOSED:
+            self._refused[direction].add(max(0.0, self._now() - envelope.accepted_at))
 
 
 class Exchanges(Protocol):
@@ -94,14 +123,14 @@ class MeasuredExchanges:
 
     def __init__(self, store: Exchanges, recorder: Recorder) -> None:
         self._store = store
-        self._recorder = recorder
+        self._recorded = recorder.spread(metrics.STAGES, ANY, "record")
         self.statuses = store.statuses
 
     async def exchange(self, outcomes: Sequence[Outcome], claims: Sequence[Claim]) -> Sequence[ClaimAnswer | Exception]:
         """As the store's."""
         began = time.perf_counter()
         answers = await self._store.exchange(outcomes, claims)
-        self._recorder.observe(metrics.STAGES, time.perf_counter() - began, ANY, "record")
+        self._recorded.add(time.perf_counter() - began)
         return answers
 
 
@@ -117,7 +146,7 @@ class TimedAdmission:
 
     def __init__(self, cells: Admission, recorder: Recorder) -> None:
         self._cells = cells
-        self._recorder = recorder
+        self._admitted = _stages(recorder, "admit")
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._cells, name)
@@ -126,16 +155,17 @@ class TimedAdmission:
         """As the cells'."""
         began = time.perf_counter()
         answer = await self._cells.admit(tenant_id, ask)
-        self._recorder.observe(metrics.STAGES, time.perf_counter() - began, _DIRECTIONS[ask.direction], "admit")
+        self._admitted[ask.direction._value_].add(time.perf_counter() - began)
         return answer
 
 
 def timed_delivery(deliver: Deliver, recorder: Recorder, now: Callable[[], float] = time.time) -> Deliver:
     """`deliver`, with the time that each message waited until it was taken up."""
 
+    waited = _stages(recorder, "queue")
+
     def timed(envelope: Envelope, turn: Turn) -> Coroutine[Any, Any, Done]:
-        waited_s = max(0.0, now() - envelope.accepted_at)
-        recorder.observe(metrics.STAGES, waited_s, _DIRECTIONS[envelope.direction], "queue")
+        waited[envelope.direction._value_].add(max(0.0, now() - envelope.accepted_at))
         return deliver(envelope, turn)
 
     return timed
@@ -153,10 +183,14 @@ class MeasuredLanes:
 
     def __init__(self, lanes: Lanes, recorder: Recorder) -> None:
         self._lanes = lanes
-        self._recorder = recorder
+        self._kept = {
+            (direction.value, queued): recorder.tally(metrics.ACCEPTED, direction.value, "queue" if queued else "spool")
+            for direction in Direction
+            for queued in (True, False)
+        }
 
     async def publish(self, envelope: Envelope) -> bool:
         """As the other's."""
         queued = await self._lanes.publish(envelope)
-        self._recorder.count(metrics.ACCEPTED, _DIRECTIONS[envelope.direction], "queue" if queued else "spool")
+        self._kept[envelope.direction._value_, queued].value += 1
         return queued

@@ -146,7 +146,8 @@ class Surroundings:
 
     async def _dead_letters(self) -> None:
         kept = await self._sources.counts.dead_letters()
-        self._recorder.set_all(metrics.DEAD_LETTERS, {(reason,): count for reason, count in kept.items()})
+        counts = {**dict.fromkeys(metrics.REASONS, 0), **kept}
+        self._recorder.set_all(metrics.DEAD_LETTERS, {(reason,): count for reason, count in counts.items()})
 
     async def _machine(self) -> None:
         machine = await asyncio.to_thread(self._sources.machine)

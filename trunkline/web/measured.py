@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Any
 
 from trunkline import metrics
-from trunkline.measuring import Recorder
+from trunkline.measuring import Recorder, Tally
 
-Scope = Mapping[str, Any]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -17,14 +17,18 @@ SOURCES = {"whatsapp": "meta", "meta": "meta", "genesys": "genesys"}
 METHODS = frozenset({"GET", "POST"})
 # Answered by nobody: the client left, or the process has a bug.
 NO_ANSWER = "none"
+# More than there are Meta apps, as a rule; a stranger may ask for any path.
+PATHS_REMEMBERED = 1024
 
 
-class Answered:
-    """Answers with another application; `note` is told of each request, its status and the seconds it took."""
+class MeasuredWebhooks:
+    """The webhooks, each counted by source, method and answer, and timed."""
 
-    def __init__(self, application: Application, note: Callable[[Scope, str, float], None]) -> None:
+    def __init__(self, application: Application, recorder: Recorder) -> None:
         self._application = application
-        self._note = note
+        self._took = {source: recorder.spread(metrics.ACCEPT, source) for source in (*SOURCES.values(), "other")}
+        self._answers: dict[tuple[str, str, int | str], Tally] = {}
+        self._recorder = recorder
 
     async def __call__(self, scope: Any, receive: Any, send: Send) -> None:
         """Answer one request."""
@@ -32,6 +36,46 @@ class Answered:
             await self._application(scope, receive, send)
             return
         began = time.perf_counter()
+        status: int | str = NO_ANSWER
+
+        def noting(message: dict[str, Any]) -> Awaitable[None]:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            return send(message)
+
+        try:
+            await self._application(scope, receive, noting)
+        finally:
+            source, method = _source_of(scope["path"]), scope["method"]
+            if method == "POST":
+                self._took[source].add(time.perf_counter() - began)
+            answers = self._answers.get((source, method, status))
+            if answers is None:
+                answers = self._tally(source, method, status)
+            answers.value += 1
+
+    def _tally(self, source: str, method: str, status: int | str) -> Tally:
+        if method not in METHODS:  # anything may be said to be one
+            return self._recorder.tally(metrics.WEBHOOKS, source, "other", str(status))
+        found = self._answers[source, method, status] = self._recorder.tally(
+            metrics.WEBHOOKS, source, method, str(status)
+        )
+        return found
+
+
+class MeasuredAdmin:
+    """The admin API, each request counted by its answer."""
+
+    def __init__(self, application: Application, recorder: Recorder) -> None:
+        self._application = application
+        self._recorder = recorder
+
+    async def __call__(self, scope: Any, receive: Any, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._application(scope, receive, send)
+            return
         status = NO_ANSWER
 
         def noting(message: dict[str, Any]) -> Awaitable[None]:
@@ -43,23 +87,10 @@ class Answered:
         try:
             await self._application(scope, receive, noting)
         finally:
-            self._note(scope, status, time.perf_counter() - began)
+            self._recorder.count(metrics.ADMIN_REQUESTS, status)
 
 
-def measured_webhooks(application: Application, recorder: Recorder) -> Answered:
-    """The webhooks, each with its source, answer and time."""
-
-    def note(scope: Scope, status: str, took_s: float) -> None:
-        parts = str(scope["path"]).removeprefix("/webhook").split("/", 2)
-        source = SOURCES.get(parts[1] if len(parts) > 1 else "", "other")
-        method = scope["method"] if scope["method"] in METHODS else "other"
-        recorder.count(metrics.WEBHOOKS, source, method, status)
-        if method == "POST":
-            recorder.observe(metrics.ACCEPT, took_s, source)
-
-    return Answered(application, note)
-
-
-def measured_admin(application: Application, recorder: Recorder) -> Answered:
-    """The admin API, each request with its answer."""
-    return Answered(application, lambda scope, status, took_s: recorder.count(metrics.ADMIN_REQUESTS, status))
+@lru_cache(PATHS_REMEMBERED)
+def _source_of(path: str) -> str:
+    parts = path.removeprefix("/webhook").split("/", 2)
+    return SOURCES.get(parts[1] if len(parts) > 1 else "", "other")

@@ -66,6 +66,7 @@ async def test_a_delivered_message_is_counted_by_outcome_and_tenant_and_timed(
     assert measured(metrics.TENANT_MESSAGES, "acme", "inbound", "delivered") == 1
     assert measured(metrics.STAGES, "inbound", "total") == 1
     assert measured(metrics.STAGES, "inbound", "claim") == 2
+    assert measured(metrics.STAGES, "inbound", "send") == 1
     assert measured(metrics.STAGES, "any", "record") == 3, "one for each transaction"
 
 

@@ -108,6 +108,7 @@ async def test_everything_is_looked_at(world: World, surroundings: Surroundings,
     assert (measured(metrics.CONNECTIONS), measured(metrics.CONNECTIONS_LIMIT)) == (9, 100)
     assert measured(metrics.CLOCK_SKEW) == -0.5
     assert measured(metrics.DEAD_LETTERS, "rejected") == 2
+    assert measured(metrics.DEAD_LETTERS, "poison") == 0, "so that the first one is a rise"
     assert [measured(metrics.MACHINE_MEMORY, count) for count in ("total", "available")] == [8, 2]
     assert (measured(metrics.MACHINE_LOAD), measured(metrics.DISK_FREE)) == (0.5, 7)
     assert [measured(metrics.MEDIA, count) for count in ("kept", "limit")] == [3, 10]

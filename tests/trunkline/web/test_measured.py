@@ -9,7 +9,7 @@ import pytest
 from tests.fakes import Measured
 from trunkline import metrics
 from trunkline.measuring import Recorder
-from trunkline.web.measured import measured_admin, measured_webhooks
+from trunkline.web.measured import MeasuredAdmin, MeasuredWebhooks
 
 
 async def unanswered(message: dict[str, Any]) -> None:
@@ -51,7 +51,7 @@ async def test_a_webhook_is_counted_by_source_method_and_answer(
 ) -> None:
     recorder = Recorder()
     measured = Measured(recorder)
-    await measured_webhooks(answering(403), recorder)(scope(method, path), nothing, unanswered)
+    await MeasuredWebhooks(answering(403), recorder)(scope(method, path), nothing, unanswered)
     assert measured(metrics.WEBHOOKS, *labels, "403") == 1
     assert measured(metrics.ACCEPT, labels[0]) == (1 if labels[1] == "POST" else None)
 
@@ -63,7 +63,7 @@ async def test_a_request_that_a_bug_left_unanswered_is_counted_too() -> None:
     recorder = Recorder()
     measured = Measured(recorder)
     with pytest.raises(RuntimeError):
-        await measured_admin(broken, recorder)(scope("GET", "/tenants"), nothing, unanswered)
+        await MeasuredAdmin(broken, recorder)(scope("GET", "/tenants"), nothing, unanswered)
     assert measured(metrics.ADMIN_REQUESTS, "none") == 1
 
 
@@ -74,6 +74,6 @@ async def test_what_is_no_request_passes_uncounted() -> None:
         passed.append(scope["type"])
 
     recorder = Recorder()
-    await measured_admin(application, recorder)({"type": "lifespan"}, nothing, unanswered)
+    await MeasuredAdmin(application, recorder)({"type": "lifespan"}, nothing, unanswered)
     assert passed == ["lifespan"]
     assert Measured(recorder)(metrics.ADMIN_REQUESTS, "none") is None
