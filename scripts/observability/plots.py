@@ -77,7 +77,12 @@ def _draw_panel(client: httpx.Client, panel: Panel, place: Any, begins: float, e
 
 
 def _ask(client: httpx.Client, expression: str, begins: float, ends: float) -> list[dict[str, Any]]:
-    asked = {"query": expression, "start": begins, "end": ends, "step": max(1.0, (ends - begins) / POINTS)}
+    asked: dict[str, str | float] = {
+        "query": expression,
+        "start": begins,
+        "end": ends,
+        "step": max(1.0, (ends - begins) / POINTS),
+    }
     try:
         answer = client.get("/api/v1/query_range", params=asked)
         answer.raise_for_status()

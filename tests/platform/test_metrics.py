@@ -46,7 +46,11 @@ def scrape(platform: Platform) -> Samples:
     return found
 
 
-def value(samples: Samples, metric: Metric, part: int = 0, **labels: str) -> float | None:
+def value(samples: Samples, metric: Metric, **labels: str) -> float | None:
+    return part_of(samples, metric, 0, labels)
+
+
+def part_of(samples: Samples, metric: Metric, part: int, labels: dict[str, str]) -> float | None:
     return samples.get((metric.exported[part], frozenset(labels.items())))
 
 
@@ -75,7 +79,7 @@ def test_metrics_tell_of_a_message_that_has_gone_its_way(samples: Samples, tenan
     assert (value(samples, metrics.ACCEPTED, direction="inbound", kept="queue") or 0) >= 1
     for stage in ("queue", "admit", "claim", "send", "total"):
         bucket, count, total = (
-            value(samples, metrics.STAGES, part, direction="inbound", stage=stage, **labels)
+            part_of(samples, metrics.STAGES, part, {"direction": "inbound", "stage": stage, **labels})
             for part, labels in enumerate(({"le": "+Inf"}, {}, {}))
         )
         assert bucket and count == bucket and total, stage

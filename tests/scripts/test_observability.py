@@ -14,13 +14,14 @@ import pytest
 import yaml
 
 from scripts.launcher.errors import LauncherError
+from scripts.launcher.service import ROOT
 from scripts.observability import pages, prometheus
 from scripts.observability.panels import DASHBOARDS
 from tests.docs.pages import COMMAND, mistake_in
 from trunkline.metrics import EXPORTED, METRICS, Kind
 
 GUARANTEES = [f"G{number}" for number in range(1, 12)]
-CHECKLIST = pages.ROOT / "docs" / "troubleshooting.md"
+CHECKLIST = ROOT / "docs" / "troubleshooting.md"
 UNIT_TESTS = Path(__file__).parent.parent / "data" / "alerts.yml"
 SERIES = re.compile(r"ray_trunkline_\w+")
 SELECTOR = re.compile(r"(ray_trunkline_\w+)(?:\{([^}]*)\})?")
