@@ -15,6 +15,7 @@ from scripts.launcher.service import ROOT
 TOOLS = ROOT / ".tools"
 CONFIG = ROOT / "config" / "prometheus.yml"
 ALERTS = ROOT / "config" / "prometheus-alerts.yml"
+USUAL_HOME = ROOT / ".trunkline"
 FETCHED_WITHIN_S = 300
 KEPT = "7d"
 ADVICE = """Prometheus is not on this machine. One of these helps:
@@ -40,13 +41,23 @@ def obtain(program: str) -> Path:
     return found
 
 
-def start(port: int, home: Path, config: Path = CONFIG) -> None:
-    """Become Prometheus, on loopback, with its data below `home`."""
+def start(port: int, home: Path) -> None:
+    """Become Prometheus, on loopback, for the instance of this home, with its data below it."""
     program = obtain("prometheus")
     data = home / "prometheus"
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     sys.stdout.flush()
-    os.execv(program, [str(program), *options(config, data, port)])
+    os.execv(program, [str(program), *options(configured(home, data), data, port)])
+
+
+def configured(home: Path, folder: Path) -> Path:
+    """The configuration for the instance of this home; one for another than the usual home is written to `folder`."""
+    if home.absolute() == USUAL_HOME:
+        return CONFIG
+    text = CONFIG.read_text().replace(f"../{USUAL_HOME.name}/", f"{home.absolute()}/")
+    path = folder / CONFIG.name
+    path.write_text(text.replace(ALERTS.name, str(ALERTS)))
+    return path
 
 
 def options(config: Path, data: Path, port: int) -> list[str]:

@@ -86,6 +86,14 @@ def test_it_listens_on_loopback_only_and_keeps_its_data_where_it_is_told() -> No
     assert "--storage.tsdb.path=/data" in options
 
 
+def test_an_instance_with_another_home_is_scraped_too(tmp_path: Path) -> None:
+    assert prometheus.configured(prometheus.USUAL_HOME, tmp_path) == prometheus.CONFIG
+    written = prometheus.configured(tmp_path / "home", tmp_path).read_text()
+    assert f"- {tmp_path}/home/ray/sessions/prom_metrics_service_discovery.json" in written
+    assert f"- {prometheus.ALERTS}" in written
+    assert "../" not in written
+
+
 def test_rays_dashboard_does_not_take_trunkline_for_grafana(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     node = RayNode(tmp_path, dashboard=True, http_host="127.0.0.1", http_port=3000)
     monkeypatch.setattr(RayNode, "_ports", lambda self: dict.fromkeys(
