@@ -94,7 +94,7 @@ class MeasuredAttempts:
         if granted_at is not None:
             self._sent[direction].add(time.perf_counter() - granted_at)
         if status == "delivered":
-            self._in_all[direction].add(max(0.0, self._now() - envelope.accepted_at))
+            self._in_all[direction].add(self._now() - envelope.accepted_at)
         if status in ENDS:
             key = (envelope.tenant_id, direction, status)
             self._ends[key] = self._ends.get(key, 0) + 1
@@ -105,7 +105,7 @@ class MeasuredAttempts:
     def _give_up(self, envelope: Envelope, direction: str, reason: str) -> None:
         self._recorder.count(metrics.DEAD_LETTERS_MADE, direction, reason)
         if reason == WINDOW_CLOSED:
-            self._refused[direction].add(max(0.0, self._now() - envelope.accepted_at))
+            self._refused[direction].add(self._now() - envelope.accepted_at)
 
 
 class Exchanges(Protocol):
@@ -165,7 +165,7 @@ def timed_delivery(deliver: Deliver, recorder: Recorder, now: Callable[[], float
     waited = _stages(recorder, "queue")
 
     def timed(envelope: Envelope, turn: Turn) -> Coroutine[Any, Any, Done]:
-        waited[envelope.direction._value_].add(max(0.0, now() - envelope.accepted_at))
+        waited[envelope.direction._value_].add(now() - envelope.accepted_at)
         return deliver(envelope, turn)
 
     return timed
