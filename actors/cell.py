@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from actors.hosting import Started
+from actors.reports import Holding
 from config.delivery_wiring import CellParts
 from trunkline.envelope import Direction
 from trunkline.errors import NotFound
@@ -21,8 +22,19 @@ class TenantCell:
     """An actor that tenants live in, activated on first use and passivated when idle."""
 
     def __init__(self, name: str) -> None:
+        self._name = name
         self._parts = Started(lambda settings: CellParts(settings, name))
         self._sweeper: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        """As Ray's dashboard and its logs call it."""
+        return f"TenantCell({self._name})"
+
+    @property
+    def holds(self) -> Holding:
+        """The tenants that are active in it."""
+        parts = self._parts.ready
+        return Holding.shown("tenants", parts.activations.active_ids() if parts else ())
 
     async def admit(self, asks: Sequence[tuple[str, Ask]]) -> list[Passage | Later | Held | Gone | Exception]:
         """An answer to each ask, in their order."""

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from actors import directory, processes
+from actors import directory, processes, reports
 from trunkline.errors import Unavailable
-from trunkline.web.admin_ports import ActorProcess
+from trunkline.web.admin_ports import ActorProcess, Holding
 
 ANSWER_WITHIN_S = 0.8
 # By how their names begin.
@@ -31,6 +31,7 @@ class _Vitals:
     pid: int
     node: str
     memory_bytes: int
+    holds: reports.Holding | None
 
 
 async def take(memory_limit_bytes: int) -> list[ActorProcess]:
@@ -55,10 +56,14 @@ async def _look_at(name: str, memory_limit_bytes: int) -> ActorProcess:
         return ActorProcess(name, kind, None, None, None, memory_limit_bytes, "silent")
     except Unavailable:
         return ActorProcess(name, kind, None, None, None, memory_limit_bytes, "unreachable")
-    return ActorProcess(name, kind, vitals.pid, vitals.node, vitals.memory_bytes, memory_limit_bytes, "alive")
+    told = vitals.holds
+    holds = None if told is None else Holding(told.of, told.count, told.names)
+    return ActorProcess(name, kind, vitals.pid, vitals.node, vitals.memory_bytes, memory_limit_bytes, "alive", holds)
 
 
-def _vitals(_: Any) -> _Vitals:
+def _vitals(actor: Any) -> _Vitals:
     """Runs in the process that is asked."""
     resident_pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return _Vitals(os.getpid(), socket.gethostname(), resident_pages * os.sysconf("SC_PAGE_SIZE"))
+    memory_bytes = resident_pages * os.sysconf("SC_PAGE_SIZE")
+    # Replicas are Serve's own class.
+    return _Vitals(os.getpid(), socket.gethostname(), memory_bytes, getattr(actor, "holds", None))

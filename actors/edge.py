@@ -8,15 +8,19 @@ from typing import Any, Protocol
 from actors.hosting import Started
 from actors.loopback import keep_replica_on_loopback
 from config.settings import Settings
+from trunkline.measuring import Recorder
 
 # Replicas import this module before they listen.
 keep_replica_on_loopback()
 
 
 class EdgeParts(Protocol):
-    """An ASGI application and the connections it runs on."""
+    """An ASGI application, the connections it runs on, and what they measure."""
 
     application: Any
+
+    @property
+    def recorder(self) -> Recorder: ...
 
     async def start(self) -> None:
         """Connect."""

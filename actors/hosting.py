@@ -7,12 +7,17 @@ import gc
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
+from actors.exporting import export
 from config.logs import configure_logging
 from config.settings import Settings, load_settings
+from trunkline.measuring import Recorder
 
 
 class Startable(Protocol):
-    """Parts with connections to make."""
+    """Parts with connections to make, and what they measure."""
+
+    @property
+    def recorder(self) -> Recorder: ...
 
     async def start(self) -> None:
         """Connect."""
@@ -49,6 +54,7 @@ class Started(Generic[Parts]):
         configure_logging(settings.log_level)
         parts = self._build(settings)
         await parts.start()
+        self._exporting = asyncio.create_task(export(parts.recorder))
         _spare_collector()
         return parts
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
@@ -115,6 +116,11 @@ class Members:
             for queue, lane in report.lanes.items()
             if tenant_id is None or lane_of(queue).tenant_id == tenant_id
         }
+
+    def read_twice(self) -> list[str]:
+        """The queues that more than one transformer says it reads; none, but for a moment of a hand-over."""
+        said = [queue for report in self._reports.values() for queue in report.lanes]
+        return [queue for queue, times in Counter(said).items() if times > 1]
 
     def lanes_in_use(self) -> list[str]:
         """The queues of lanes that are being read, or have something and no reader."""

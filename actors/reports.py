@@ -1,8 +1,12 @@
-"""What transformers tell the supervisor."""
+"""What actors tell: transformers the supervisor, and all of them whoever asks what they look after."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Literal
+
+NAMES_SHOWN = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +37,17 @@ class TransformerReport:
     delivered: int
     unsettled: int
     files_under_way: int
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What an actor looks after: how many tenants, or lanes, and the names of the first of them."""
+
+    of: Literal["tenants", "lanes"]
+    count: int
+    names: tuple[str, ...]
+
+    @classmethod
+    def shown(cls, of: Literal["tenants", "lanes"], names: Collection[str]) -> Holding:
+        """All of these, as they are shown."""
+        return cls(of, len(names), tuple(sorted(names)[:NAMES_SHOWN]))

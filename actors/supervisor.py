@@ -12,6 +12,7 @@ from actors import processes, rolling
 from actors.directory import DEDICATED, REPLICA, TRANSFORMER, answer, cell, cell_name, shared_cells, transformer
 from actors.hosting import Started
 from actors.members import POOLS, Members
+from actors.survey import SURVEY_EVERY_S, Survey
 from actors.watch import Question, Watch
 from config.settings import Settings, load_settings
 from config.wiring import SupervisorParts, build_supervisor
@@ -27,6 +28,10 @@ log = logging.getLogger(__name__)
 ROUND_EVERY_S = 1.0
 LOOK_AROUND_EVERY_S = 5.0
 SWEEP_EVERY_S = 60.0
+SURROUNDINGS_EVERY_S = 15.0
+# There is no index of what waits: seldom, and never for long.
+AGES_EVERY_S = 30.0
+RECORDED_WITHIN_S = 0.25
 HOUSEKEEPING_AFTER_S = 60.0
 HOUSEKEEPING_EVERY_S = 3600.0
 START_TIMEOUT_S = 50.0
@@ -51,6 +56,12 @@ class SupervisorActor:
         self._dedicated: dict[str, bool] = {}
         self._cells: list[str] = shared_cells(self._settings.trunkline_cells)
         self._replicas: list[str] = []
+        self._recorded_since: dict[tuple[str, str], float] = {}
+        self._survey = Survey(self._members, self._watch, lambda: (*self._members.names, *self._cells, *self._replicas))
+
+    def __repr__(self) -> str:
+        """As Ray's dashboard and its logs call it."""
+        return "SupervisorActor"
 
     # --- life ---
 
@@ -143,6 +154,9 @@ class SupervisorActor:
                 asyncio.create_task(self._repeat("spool", partial(self._look_into_spool, parts), ROUND_EVERY_S)),
                 asyncio.create_task(self._repeat("look", self._look_around, LOOK_AROUND_EVERY_S)),
                 asyncio.create_task(self._repeat("sweep", partial(self._sweep, parts), SWEEP_EVERY_S)),
+                asyncio.create_task(self._repeat("survey", partial(self._look_over, parts), SURVEY_EVERY_S)),
+                asyncio.create_task(self._repeat("ages", partial(self._look_into_messages, parts), AGES_EVERY_S)),
+                asyncio.create_task(self._repeat("surroundings", parts.surroundings.look, SURROUNDINGS_EVERY_S)),
                 asyncio.create_task(self._read_wakeups(parts)),
                 asyncio.create_task(self._keep_house("housekeeping", partial(self._tidy, parts))),
                 asyncio.create_task(self._keep_house("retention", parts.retention.run)),
@@ -202,6 +216,16 @@ class SupervisorActor:
         for queue in self._spooled:
             self._members.wake(queue)
         self._members.assign()
+
+    async def _look_over(self, parts: SupervisorParts) -> None:
+        self._survey.look(parts.recorder, self._sizes, parts.surroundings.spooled_since, self._recorded_since)
+
+    async def _look_into_messages(self, parts: SupervisorParts) -> None:
+        """Find out since when something waits in lanes whose transformer does not know, or that have none."""
+        self._recorded_since = {}
+        if tenants := self._survey.tenants_of_unknown_age():
+            recorded = await parts.lanes.oldest_recorded(tenants, RECORDED_WITHIN_S)
+            self._recorded_since = {(tenant, direction.value): at for (tenant, direction), at in recorded.items()}
 
     async def _sweep(self, parts: SupervisorParts) -> None:
         """Look into known lanes that nobody reads: wake-ups may be lost."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from actors.directory import CellTenants
 from actors.hosting import Started
-from actors.reports import LaneReport, TransformerReport
+from actors.reports import Holding, LaneReport, TransformerReport
 from config.delivery_wiring import TransformerParts
 from config.settings import load_settings
 from trunkline.attempt import this_owner
@@ -24,6 +24,7 @@ class TransformerActor:
     """An actor that delivers what its lanes hold."""
 
     def __init__(self, name: str) -> None:
+        self._name = name
         self._incarnation = this_owner()
         self._prefetch = load_settings().trunkline_prefetch
         self._cells: dict[str, str] = {}
@@ -31,6 +32,15 @@ class TransformerActor:
         self._parts = Started(lambda settings: TransformerParts(settings, name, self._tenants, self._runners_by_lane))
         self._runners: dict[str, LaneRunner] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
+
+    def __repr__(self) -> str:
+        """As Ray's dashboard and its logs call it."""
+        return f"TransformerActor({self._name})"
+
+    @property
+    def holds(self) -> Holding:
+        """The lanes that it reads."""
+        return Holding.shown("lanes", self._running)
 
     async def assign(self, queue: str, cell: str) -> None:
         """Consume a lane whose tenant lives in `cell`; does nothing when it is consumed already."""

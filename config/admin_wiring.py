@@ -26,6 +26,7 @@ from trunkline.delivery.rerouting import Rerouting
 from trunkline.errors import StoreUnavailable
 from trunkline.lanes.consumer import LaneConsumer
 from trunkline.lanes.queues import LaneQueues
+from trunkline.measuring import Recorder
 from trunkline.stores.aliases import AliasStore
 from trunkline.stores.api_keys import ApiKeyStore
 from trunkline.stores.arrivals import ArrivalStore
@@ -49,6 +50,7 @@ from trunkline.stores.tenants import TenantStore
 from trunkline.tenancy.record import Secret
 from trunkline.web.admin import build_admin
 from trunkline.web.admin_ports import AdminServices, TenantActors
+from trunkline.web.measured import MeasuredAdmin
 
 
 def build_replay(settings: Settings, pool: Pool) -> Replay:
@@ -80,7 +82,8 @@ class AdminParts:
         files = media_files(settings)
         self._erasing = Erasing(ErasingStore(self._pool), files, MappingCache(self._redis), actors)
         self._finishing: asyncio.Task[None] | None = None
-        self.application = build_admin(
+        self.recorder = Recorder()
+        admin = build_admin(
             AdminServices(
                 tenants=tenants,
                 keys=ApiKeyStore(self._pool, self._redis),
@@ -112,6 +115,7 @@ class AdminParts:
                 traces_ratio=settings.trunkline_traces_ratio if settings.trunkline_traces_endpoint else 0.0,
             )
         )
+        self.application = MeasuredAdmin(admin, self.recorder)
 
     async def start(self) -> None:
         """Connect; what cannot be reached is for /health to say."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Protocol, cast
 
 from config.settings import Settings
 from config.tracing import build_tracing
@@ -16,12 +16,14 @@ from trunkline.clients.genesys import AccountLogin, GenesysClient, GenesysLogin
 from trunkline.clients.genesys_files import GenesysFiles
 from trunkline.clients.graph_media import GraphMedia
 from trunkline.clients.http import open_http
+from trunkline.clients.measured import MeasuredPosts
 from trunkline.clients.uploads import Uploads
 from trunkline.clients.whatsapp import WhatsAppClient
 from trunkline.delivery import files, spooling, transform
 from trunkline.delivery.erased import ErasedPeople
 from trunkline.delivery.inbound_route import InboundRoute
 from trunkline.delivery.ledger import Ledger
+from trunkline.delivery.measured import MeasuredAttempts, MeasuredExchanges, TimedAdmission, timed_delivery
 from trunkline.delivery.media import InboundMedia, Keeper, OutboundMedia
 from trunkline.delivery.media_keeper import MediaKeeper
 from trunkline.delivery.outbound_route import OutboundRoute
@@ -34,6 +36,7 @@ from trunkline.delivery.transform import Transformer
 from trunkline.envelope import Direction
 from trunkline.lanes.consumer import LaneConsumer
 from trunkline.lanes.publisher import LanePublisher
+from trunkline.measuring import Recorder
 from trunkline.stores.activations import ActivationStore
 from trunkline.stores.aliases import AliasStore
 from trunkline.stores.cache import open_redis
@@ -56,6 +59,7 @@ from trunkline.tenancy.conversations import Conversations
 from trunkline.tenancy.record import GenesysAccount, TenantRecord
 from trunkline.tenancy.tenant import Tenant
 from trunkline.tenancy.tokens import TokenKeeper
+from trunkline.tenancy.vitals import VitalSigns
 
 
 class CellParts:
@@ -63,23 +67,27 @@ class CellParts:
 
     def __init__(self, settings: Settings, cell: str) -> None:
         self._cell = cell
+        self.recorder = Recorder()
         self._pool = open_pool(settings.database_url, min_size=1, max_size=4, planning=BY_KEY)
         self._redis = open_redis(settings.redis_url)
         self._sealer = Sealer(settings.sealing_keys)
         self._http = open_http(settings.trunkline_cloud_timeout_s)
-        self._login = GenesysLogin(self._http, settings.genesys_login_url)
+        posts = MeasuredPosts(self._http, self.recorder, "genesys_login")
+        self._login = GenesysLogin(posts, settings.genesys_login_url)
         self._epochs = ActivationStore(self._pool)
         self._conversations = ConversationStore(self._pool, self._redis)
         directory = build_directory(settings, self._pool)
         self._feed = DirectoryFeed(settings.database_url, directory)
         self.activations = Activations(directory, self._activate)
         directory.on_change = self.activations.changed
+        self._vital_signs = VitalSigns(cell, self.activations.all_active, self.recorder)
 
     async def start(self) -> None:
         """Connect; returns once the directory is loaded."""
         await self._pool.open()
         self._feed.start()
         await self._feed.loaded.wait()
+        self._looking = asyncio.create_task(self._vital_signs.run())
 
     async def _activate(self, record: TenantRecord) -> Tenant:
         epoch = await self._epochs.activate(record.tenant_id, self._cell)
@@ -107,6 +115,7 @@ class TransformerParts:
         runners: Callable[[], Mapping[tuple[str, Direction], spooling.Runner]],
     ) -> None:
         self._pool = open_pool(settings.database_url, min_size=1, max_size=4, planning=BY_KEY)
+        self.recorder = Recorder()
         self._http = open_http(settings.trunkline_cloud_timeout_s)
         self._downloads = Downloads(settings.cloud_urls, IDLE_TIMEOUT_S)
         self._uploads = Uploads(IDLE_TIMEOUT_S)
@@ -116,7 +125,7 @@ class TransformerParts:
         self.messages = MessageStore(self._pool)
         self.spool = SpoolStore(self._pool)
         self._spool_feed = spooling.SpoolFeed(self.spool, runners)
-        self.ledger = Ledger(self.messages)
+        self.ledger = Ledger(MeasuredExchanges(self.messages, self.recorder))
         self._sent = SentMessageStore(self._pool)
         storing = Storing(self._publisher, self.spool.append)
         self._tracing = build_tracing(settings, name)
@@ -132,8 +141,8 @@ class TransformerParts:
         )
         self._erased = ErasedPeople(ErasureStore(self._pool))
         self.transformer = Transformer(
-            self._tracing.tenants(cells),
-            self._tracing.attempts(self.ledger),
+            cast(Cells, TimedAdmission(self._tracing.tenants(cells), self.recorder)),
+            MeasuredAttempts(self._tracing.attempts(self.ledger), self.recorder),
             self._tracing.routes(self._routes(settings, cells)),
             stored.publish,
             TakeOvers(TakeOverCounts(self._pool)),
@@ -142,7 +151,7 @@ class TransformerParts:
             cloud_timeout_s=settings.trunkline_cloud_timeout_s,
             calls_in_flight=settings.trunkline_calls_in_flight,
         )
-        self.deliver = self._tracing.delivery(self.transformer.deliver)
+        self.deliver = self._tracing.delivery(timed_delivery(self.transformer.deliver, self.recorder))
 
     async def start(self) -> None:
         """Connect; returns at once, the lanes wait for their connection themselves."""
@@ -176,8 +185,8 @@ class TransformerParts:
 
     def _routes(self, settings: Settings, cells: Cells) -> dict[Direction, Route]:
         http = self._tracing.http(self._http)
-        genesys = GenesysClient(http, settings.genesys_api_url)
-        whatsapp = WhatsAppClient(http, settings.graph_api_url)
+        genesys = GenesysClient(MeasuredPosts(http, self.recorder, "genesys"), settings.genesys_api_url)
+        whatsapp = WhatsAppClient(MeasuredPosts(http, self.recorder, "whatsapp"), settings.graph_api_url)
         aliases = AliasStore(self._pool)
         inbound = InboundMedia(self._keeper, media_links(settings))
         outbound = OutboundMedia(

@@ -7,20 +7,32 @@ import contextlib
 import time
 from dataclasses import dataclass
 
+from redis.exceptions import RedisError
+
 from config.settings import Settings
 from config.tracing import build_tracing
+from trunkline.clients.certificate import certificate_expires_s
 from trunkline.delivery.intake import Intake
+from trunkline.delivery.measured import MeasuredLanes
 from trunkline.delivery.people import People
 from trunkline.delivery.storing import Storing
+from trunkline.delivery.surroundings import Sources, Surroundings
+from trunkline.errors import StoreUnavailable
 from trunkline.lanes.consumer import LaneConsumer
 from trunkline.lanes.publisher import LanePublisher
+from trunkline.lanes.topology import WAKEUPS_QUEUE
+from trunkline.measuring import Recorder
 from trunkline.media_links import MediaLinks
 from trunkline.stores.aliases import AliasStore
 from trunkline.stores.arrivals import ArrivalStore
-from trunkline.stores.database import BY_KEY, Pool, open_pool
+from trunkline.stores.audit import AuditStore
+from trunkline.stores.cache import open_redis
+from trunkline.stores.counts import CountStore
+from trunkline.stores.database import BY_KEY, Pool, open_pool, probe
 from trunkline.stores.directory_feed import DirectoryFeed
 from trunkline.stores.housekeeping import Housekeeping
 from trunkline.stores.lanes import LaneStore
+from trunkline.stores.machine import look_at_machine
 from trunkline.stores.media_files import MediaFiles
 from trunkline.stores.partitions import MessagePartitions
 from trunkline.stores.pools import PoolStore
@@ -30,6 +42,7 @@ from trunkline.stores.spool import SpoolStore
 from trunkline.stores.tenants import TenantStore
 from trunkline.tenancy.directory import TenantDirectory
 from trunkline.tenancy.record import DEFAULT_META_APP, MetaApp, Secret
+from trunkline.web.measured import MeasuredWebhooks
 from trunkline.web.webhooks import Webhooks
 
 # A file may take long, but its bytes must not stand still for longer.
@@ -74,9 +87,12 @@ class WebhookParts:
         people = People(AliasStore(self._pool), time.time)
         storing = Storing(self._publisher, SpoolStore(self._pool).append)
         self._tracing = build_tracing(settings, "intake")
-        self._intake = Intake(directory, self._tracing.lanes(storing), ArrivalStore(self._pool), people)
+        self.recorder = Recorder()
+        lanes = MeasuredLanes(self._tracing.lanes(storing), self.recorder)
+        self._intake = Intake(directory, lanes, ArrivalStore(self._pool), people)
         storing.before_spooling = self._intake.caught_up
-        self.application = self._tracing.webhooks(Webhooks(directory, self._intake))
+        measured = MeasuredWebhooks(Webhooks(directory, self._intake), self.recorder)
+        self.application = self._tracing.webhooks(measured)
 
     async def start(self) -> None:
         """Connect; returns once the directory is loaded, and the broker reached unless it is away."""
@@ -111,6 +127,8 @@ class SupervisorParts:
     consumer: LaneConsumer
     directory: TenantDirectory
     feed: DirectoryFeed
+    surroundings: Surroundings
+    recorder: Recorder
 
     async def start(self) -> None:
         """Connect; returns once the directory is loaded."""
@@ -127,6 +145,7 @@ def build_supervisor(settings: Settings) -> SupervisorParts:
     tidying = open_pool(settings.database_url, min_size=0, max_size=2, planning=BY_KEY)
     directory = build_directory(settings, pool)
     consumer = LaneConsumer(settings.rabbitmq_url, "supervisor", settings.trunkline_queue_type)
+    recorder = Recorder()
     return SupervisorParts(
         pool,
         tidying,
@@ -139,4 +158,35 @@ def build_supervisor(settings: Settings) -> SupervisorParts:
         consumer,
         directory,
         DirectoryFeed(settings.database_url, directory),
+        _surroundings(settings, pool, consumer, directory, recorder),
+        recorder,
+    )
+
+
+def _surroundings(
+    settings: Settings, pool: Pool, consumer: LaneConsumer, directory: TenantDirectory, recorder: Recorder
+) -> Surroundings:
+    redis = open_redis(settings.redis_url)
+
+    async def ping_redis() -> None:
+        try:
+            await redis.ping()
+        except (RedisError, OSError) as error:
+            raise StoreUnavailable(f"Cannot connect to Redis: {error}") from error
+
+    async def check_broker() -> None:
+        await consumer.control.count(WAKEUPS_QUEUE)
+
+    home, media = settings.trunkline_home, settings.media_folder
+    sources = Sources(
+        CountStore(pool),
+        {"postgres": lambda: probe(pool), "redis": ping_redis, "rabbitmq": check_broker},
+        lambda: look_at_machine(home, media),
+        lambda: certificate_expires_s(settings.public_url),
+        AuditStore(pool).verify,
+        lambda: len(directory),
+    )
+    mb = 2**20
+    return Surroundings(
+        sources, recorder, settings.trunkline_actor_memory_mb * mb, settings.trunkline_media_limit_mb * mb
     )

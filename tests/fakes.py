@@ -25,6 +25,8 @@ from trunkline.attempt import (
 )
 from trunkline.envelope import Direction, Envelope, message_id_for
 from trunkline.errors import Rejected, StoreUnavailable
+from trunkline.measuring import Labels, Recorder
+from trunkline.metrics import Metric
 from trunkline.people import Alias, Move
 from trunkline.tenancy.conversations import Conversation
 from trunkline.tenancy.record import MetaApp, Secret, TenantRecord, TenantStatus
@@ -394,3 +396,44 @@ def with_status(record: TenantRecord, status: TenantStatus) -> TenantRecord:
 def refusing(reason: str = "rejected") -> Rejected:
     """A cloud's final no."""
     return Rejected(reason, "131026 Message undeliverable", "131026")
+
+
+class GatheringSink:
+    """Takes measurements and keeps them."""
+
+    def __init__(self) -> None:
+        self.added: list[tuple[Metric, Labels, float]] = []
+        self.was_set: list[tuple[Metric, Labels, float]] = []
+        self.observed: list[tuple[Metric, Labels, list[int], float]] = []
+
+    def add(self, metric: Metric, labels: Labels, amount: float) -> None:
+        """Add to a counter."""
+        self.added.append((metric, labels, amount))
+
+    def set(self, metric: Metric, labels: Labels, value: float) -> None:
+        """Set a gauge."""
+        self.was_set.append((metric, labels, value))
+
+    def observe(self, metric: Metric, labels: Labels, counts: list[int], total: float) -> None:
+        """Add observations to a histogram."""
+        self.observed.append((metric, labels, counts, total))
+
+
+class Measured:
+    """What a recorder has been told so far, by metric and labels; of histograms, how many observations."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._known: dict[tuple[str, Labels], float] = {}
+
+    def __call__(self, metric: Metric, *labels: str) -> float | None:
+        """The value, None where there is none."""
+        sink = GatheringSink()
+        self._recorder.hand_over(sink)
+        for each, of, amount in sink.added:
+            self._known[each.name, of] = self._known.get((each.name, of), 0) + amount
+        for each, of, counts, _ in sink.observed:
+            self._known[each.name, of] = self._known.get((each.name, of), 0) + sum(counts)
+        for each, of, value in sink.was_set:
+            self._known[each.name, of] = value
+        return self._known.get((metric.name, labels))

@@ -113,6 +113,8 @@ class RayNode:
             "RAY_enable_worker_prestart": "0",
             "DASHBOARD_METRIC_PORT": str(ports["dashboard_metrics"]),
             "AUTOSCALER_METRIC_PORT": str(ports["autoscaler_metrics"]),
+            # Ray's dashboard would ask for Grafana on port 3000, where Trunkline is.
+            "RAY_GRAFANA_HOST": os.environ.get("RAY_GRAFANA_HOST") or "DISABLED",
             # Empty is off: without compiled files each of a dozen Python processes compiles Ray anew, 3 s of CPU each.
             "PYTHONDONTWRITEBYTECODE": "",
             **self._serve_environment(ports),

@@ -86,6 +86,9 @@ def test_every_actor_is_listed_with_its_memory(platform: Platform, tenant: Tenan
     assert {each["class"] for each in actors.values()} == {
         "SupervisorActor", "TenantCell", "TransformerActor", "ServeReplica",
     }  # fmt: skip
+    assert tenant.tenant_id in actors["cell:0"]["holds"]["names"]
+    assert f"inbound-whatsapp-messages.{tenant.tenant_id}" in actors["transformer:inbound:0"]["holds"]["names"]
+    assert actors["transformer:inbound:0"]["holds"]["of"] == "lanes"
     alive = [each for each in actors.values() if each["state"] == "alive"]
     assert actors["cell:0"] in alive and actors["cell:0"]["pid"] in platform.workers("TenantCell")
     assert all(10 * 2**20 < each["memoryBytes"] < 2**31 for each in alive)

@@ -23,7 +23,7 @@ LATE_S = 30.0
 
 COMPONENTS = ("component", "status", "latencyMs", "reason")
 POOLS = ("pool", "size", "running", "min", "max", "changing")
-ACTORS = ("actor", "class", "pid", "memory", "state")
+ACTORS = ("actor", "class", "pid", "memory", "holds", "state")
 TENANTS = ("tenant", "waiting", "oldest", "why")
 
 
@@ -117,7 +117,10 @@ def _components(health: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _actor(actor: dict[str, Any]) -> dict[str, Any]:
-    return {**actor, "actor": actor["name"].removeprefix("SERVE_REPLICA::"), "memory": _memory(actor)}
+    name = actor["name"].removeprefix("SERVE_REPLICA::")
+    holds = actor.get("holds")
+    held = f"{holds['count']} {holds['of']}" if holds else None
+    return {**actor, "actor": name, "memory": _memory(actor), "holds": held}
 
 
 def _memory(actor: dict[str, Any]) -> str | None:

@@ -48,6 +48,14 @@ class Activations:
         """The tenant if it is active here; does not activate it."""
         return self._tenants.get(tenant_id)
 
+    def all_active(self) -> list[Tenant]:
+        """Every tenant that is active here."""
+        return list(self._tenants.values())
+
+    def active_ids(self) -> list[str]:
+        """The ids of all that are active here."""
+        return list(self._tenants)
+
     async def of(self, tenant_id: str) -> Tenant | None:
         """The tenant, activated if need be; None when there is none any more. Raises StoreUnavailable."""
         tenant = self._tenants.get(tenant_id)

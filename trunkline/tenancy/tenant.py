@@ -19,6 +19,7 @@ from trunkline.tenancy.record import GenesysAccount, TenantRecord, TenantStatus
 from trunkline.tenancy.standing import Hindrance, Obstacle
 from trunkline.tenancy.tokens import Token, TokenKeeper, TokenSource
 from trunkline.tenancy.usage import Usage
+from trunkline.tenancy.vitals import Vitals
 
 SUSPENDED_CHECK_S = 1.0
 # After so long a lane asks for its standing, which waits for the token.
@@ -319,6 +320,22 @@ class Tenant:
             "limits": self._limits(now),
             "rememberedConversations": len(self._conversations),
         }
+
+    def vitals(self) -> Vitals:
+        """What is measured of an active tenant."""
+        now, token, settings = self._clock(), self._tokens.held, self.record.settings
+        allowed = {
+            Cloud.GENESYS: settings.genesys_requests_per_minute,
+            Cloud.WHATSAPP: settings.whatsapp_messages_per_second * 60,
+        }
+        return Vitals(
+            self.record.tenant_id,
+            {cloud.value: circuit.state(now).value for cloud, circuit in self._circuits.items()},
+            {cloud.value: self._usages[cloud].last_minute(now) / allowed[cloud] for cloud in Cloud},
+            now - token.issued_at if token else None,
+            (now - token.issued_at) / max(1.0, token.expires_at - token.issued_at) if token else None,
+            self._tokens.trouble is not None and not self._tokens.is_usable,
+        )
 
     def clear_cache(self) -> None:
         """Remember no conversation, and look at the next use whether the cached token is still there."""

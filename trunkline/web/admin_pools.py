@@ -63,6 +63,14 @@ class PoolsShown(Answer):
     outbound: PoolShown
 
 
+class HoldingShown(Answer):
+    """What a cell or a transformer looks after."""
+
+    of: Literal["tenants", "lanes"]
+    count: int
+    names: list[str] = Field(description="the first hundred, in order")
+
+
 class RunningActor(Answer):
     """An actor or a replica. One that is `silent` or `unreachable` does not tell what only it knows."""
 
@@ -73,6 +81,7 @@ class RunningActor(Answer):
     memory_bytes: int | None = Field(description="resident memory of its process")
     memory_limit_bytes: int = Field(description="what it may have; `TRUNKLINE_ACTOR_MEMORY_MB`")
     state: Literal["alive", "silent", "unreachable"]
+    holds: HoldingShown | None = Field(description="a cell's active tenants, the lanes that a transformer reads")
 
 
 class ActorsShown(Answer):

@@ -197,6 +197,15 @@ class ComponentHealth:
 
 
 @dataclass(frozen=True, slots=True)
+class Holding:
+    """What an actor looks after: how many `tenants`, or `lanes`, and the names of the first of them."""
+
+    of: Literal["tenants", "lanes"]
+    count: int
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ActorProcess:
     """An actor or replica of ours. `state` is `alive`, `silent` or `unreachable`; only the first tells the others."""
 
@@ -207,6 +216,7 @@ class ActorProcess:
     memory_bytes: int | None
     memory_limit_bytes: int
     state: Literal["alive", "silent", "unreachable"]
+    holds: Holding | None = None
 
 
 class LaneDesk(Protocol):

@@ -19,7 +19,7 @@ from trunkline.cli import output
 from trunkline.envelope import Direction
 from trunkline.errors import Unavailable
 from trunkline.tenancy.record import TenantRecord
-from trunkline.web.admin_ports import ActorProcess
+from trunkline.web.admin_ports import ActorProcess, Holding
 
 pytestmark = pytest.mark.services
 
@@ -108,7 +108,7 @@ def test_a_tenants_cache_is_cleared_and_no_tenant_is_a_wrong_call(
 def actors(served: Served) -> Iterator[list[ActorProcess]]:
     limit = 512 * 2**20
     served.admin.actors.processes = [
-        ActorProcess("cell:0", "TenantCell", 4711, "node-1", 90 * 2**20, limit, "alive"),
+        ActorProcess("cell:0", "TenantCell", 4711, "node-1", 90 * 2**20, limit, "alive", Holding("tenants", 12, ())),
         ActorProcess("SERVE_REPLICA::admin#admin#x", "ServeReplica", None, None, None, limit, "silent"),
     ]
     yield served.admin.actors.processes
@@ -122,7 +122,15 @@ def test_everything_is_shown_at_a_glance(
     seen = run(*call)
     words = " ".join(seen.out.split())
     assert seen.code == 0
-    for part in ("rabbitmq healthy", "inbound 1 1 1 1 no", "90 of 512 MB", "silent", "2 min", "healthy at"):
+    for part in (
+        "rabbitmq healthy",
+        "inbound 1 1 1 1 no",
+        "90 of 512 MB",
+        "12 tenants",
+        "silent",
+        "2 min",
+        "healthy at",
+    ):
         assert part in words, seen.out
     assert "\x1b" not in seen.out, "colours only on a terminal"
 

@@ -13,7 +13,7 @@ from tests.trunkline.web.rows import insert, insert_message, insert_spooled
 from trunkline.envelope import Direction, Envelope
 from trunkline.errors import Unavailable
 from trunkline.tenancy.record import TenantRecord
-from trunkline.web.admin_ports import ActorProcess
+from trunkline.web.admin_ports import ActorProcess, Holding
 
 pytestmark = pytest.mark.services
 
@@ -213,16 +213,19 @@ async def test_actors_are_told_with_their_memory_and_those_that_are_silent_witho
 ) -> None:
     limit = 512 * 2**20
     admin.actors.processes = [
-        ActorProcess("cell:0", "TenantCell", 4711, "node-1", 90_000_000, limit, "alive"),
+        ActorProcess(
+            "cell:0", "TenantCell", 4711, "node-1", 90_000_000, limit, "alive", Holding("tenants", 2, ("acme", "bolt"))
+        ),
         ActorProcess("supervisor", "SupervisorActor", None, None, None, limit, "silent"),
     ]
     async with admin.client(await admin.operator_key()) as client:
         actors = (await client.get("/actors")).json()["actors"]
     assert actors == [
         {"name": "cell:0", "class": "TenantCell", "pid": 4711, "node": "node-1", "memoryBytes": 90_000_000,
-         "memoryLimitBytes": limit, "state": "alive"},
+         "memoryLimitBytes": limit, "state": "alive",
+         "holds": {"of": "tenants", "count": 2, "names": ["acme", "bolt"]}},
         {"name": "supervisor", "class": "SupervisorActor", "pid": None, "node": None, "memoryBytes": None,
-         "memoryLimitBytes": limit, "state": "silent"},
+         "memoryLimitBytes": limit, "state": "silent", "holds": None},
     ]  # fmt: skip
     async with admin.client(await admin.key_of(tenant)) as client:
         for path in ("/actors", "/queues"):
