@@ -14,7 +14,18 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 OURS = ("actors", "config", "sandbox", "scripts", "serve_app", "tests", "trunkline")
 # Inside trunkline, what each part may know beside itself; `tenancy.records` are the modules without rules of their own.
-BASE = {"arrival", "attempt", "envelope", "errors", "grouping", "measuring", "media_fetch", "media_links", "metrics", "people"}
+BASE = {
+    "arrival",
+    "attempt",
+    "envelope",
+    "errors",
+    "grouping",
+    "measuring",
+    "media_fetch",
+    "media_links",
+    "metrics",
+    "people",
+}
 BASE |= {"trace_context", "tracing"}
 # Modules with OpenTelemetry in them: nothing loads them but the wiring of traces.
 TRACED = {

@@ -63,7 +63,7 @@ def _draw_panel(client: httpx.Client, panel: Panel, place: Any, begins: float, e
     place.set_title(panel.title, fontsize=9)
     place.tick_params(labelsize=7)
     place.grid(alpha=0.3)
-    place.xaxis.set_major_formatter(dates.DateFormatter("%H:%M"))
+    place.xaxis.set_major_formatter(dates.DateFormatter("%H:%M"))  # type: ignore[no-untyped-call]
     place.set_xlim(datetime.fromtimestamp(begins, UTC), datetime.fromtimestamp(ends, UTC))
     if panel.unit == "percentunit":
         place.yaxis.set_major_formatter(PercentFormatter(xmax=1.0))
