@@ -60,7 +60,7 @@ def samples(platform: Platform, tenant: TenantUnderTest) -> Samples:
     platform.send(tenant, "customer", CUSTOMER, "hello")
     platform.arrived(tenant, "genesys_message", 1)
     platform.send(tenant, "agent", CUSTOMER, "hello yourself")
-    platform.arrived(tenant, "whatsapp_message", 1)
+    platform.arrived(tenant, "graph_send", 1)
 
     def exported() -> Samples | None:
         found = scrape(platform)
