@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import rich.console
 
-from scripts.benchmark import admin_run, machine, report, tenants
+from scripts.benchmark import admin_run, machine, profile_run, report, tenants
 from scripts.benchmark.load import LoadFailed
 from scripts.benchmark.options import Options, parse
 from scripts.benchmark.plan import Direction
@@ -25,6 +25,10 @@ from scripts.benchmark.yardstick import ACCOUNTS
 from scripts.launcher.console import Console, complain
 
 INTERRUPTED = 130
+# Each run measures, saying how far it is, then prints and keeps its result and answers the exit status.
+Measure = Callable[[Options, Path, Callable[[str], None]], dict[str, Any]]
+Publish = Callable[[dict[str, Any], Options], int]
+
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -35,7 +39,7 @@ def main(arguments: list[str]) -> int:
         signal.signal(number, _interrupt)
     folder = Path(tempfile.mkdtemp(prefix="trunkline-bench-"))
     folder.chmod(0o711)  # the user that Postgres runs as must be able to walk through
-    measure_it, publish = (admin_run.measure, admin_run.publish) if options.admin else (measure, _publish)
+    measure_it, publish = _what_to_do(options)
     try:
         result = measure_it(options, folder, Console().step)
     except KeyboardInterrupt:
@@ -47,6 +51,14 @@ def main(arguments: list[str]) -> int:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return publish(result, options)
+
+
+def _what_to_do(options: Options) -> tuple[Measure, Publish]:
+    if options.admin:
+        return admin_run.measure, admin_run.publish
+    if options.profile:
+        return profile_run.measure, profile_run.publish
+    return measure, _publish
 
 
 def measure(options: Options, folder: Path, say: Callable[[str], None]) -> dict[str, Any]:

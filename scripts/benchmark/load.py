@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -49,13 +50,18 @@ class Target(Protocol):
         """Raise if it has ended."""
 
 
-def carry_out(stage: Target, plan: Plan, folder: Path) -> dict[str, Any]:
-    """Send the plan through a stage; its figures, with processor time by part in microseconds for each message."""
+def carry_out(
+    stage: Target, plan: Plan, folder: Path, meanwhile: AbstractContextManager[Any] | None = None
+) -> dict[str, Any]:
+    """Send the plan through a stage; its figures, with processor time by part in microseconds for each message.
+
+    `meanwhile` is entered before the first webhook leaves, and left when all has arrived.
+    """
     with httpx.Client(base_url=stage.urls["sandbox"], timeout=SANDBOX_TIMEOUT_S, trust_env=False) as sandbox:
         stats = sandbox.get("/sandbox/stats").json()
         since, arrived = stats["lastSeq"], _arrived(stats, plan)
         result_file = folder / "load.json"
-        with _driver(plan, result_file) as driver:
+        with _driver(plan, result_file) as driver, meanwhile or contextlib.nullcontext():
             before, began = processes.usage(stage.pid), time.monotonic()
             _tell(driver, b"go\n")
             _hear(driver, b"done", plan.within_s + PREPARED_WITHIN_S)

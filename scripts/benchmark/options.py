@@ -22,9 +22,16 @@ shows in the figures. Three rounds take about six minutes. Ctrl-C stops everythi
 With --admin the platform's database is filled with the past of years and the admin API is asked, one request after the
 other: a first answer from a browser's point of view. It fails where a route's p95 is over 100 ms.
 
+With --profile the platform alone is run once, and py-spy samples each of our processes while messages come in flat out.
+What costs most is printed for each process: functions at work themselves, and with what they called, ours and those of
+libraries. Stacks and flame graphs are in bench-results/. Being sampled costs time: take shares from it, not rates.
+
 The result is printed, and kept as JSON in bench-results/. Exit status: 0 if nothing was lost, doubled, reordered or
 refused (with --admin: slow), 1 otherwise, 2 for a wrong command line, 130 when interrupted.
 """
+
+MESSAGES = 4_000
+PROFILED_MESSAGES = 12_000
 
 
 @dataclass(frozen=True)
@@ -32,13 +39,14 @@ class Options:
     """The size of the measurement, and where its result goes."""
 
     rounds: int = 3
-    messages: int = 4000
+    messages: int = MESSAGES
     customers: int = 200
     tenants: int = 5
     connections: int = 64
     pace_s: float = 10.0
     admin: bool = False
     asked: int = 300
+    profile: bool = False
     json_file: Path | None = None
     write_docs: bool = False
 
@@ -58,7 +66,10 @@ def parse(arguments: list[str]) -> Options:
         help="one short round: at most 1,500 messages flat out, 4 s at each rate; a first look, not a result",
     )
     parser.add_argument(
-        "--messages", type=_whole(100, 50_000), default=4000, metavar="N", help="messages flat out (default 4000)"
+        "--messages",
+        type=_whole(100, 50_000),
+        metavar="N",
+        help=f"messages flat out (default {MESSAGES}, with --profile {PROFILED_MESSAGES})",
     )
     parser.add_argument(
         "--customers", type=_whole(1, 5_000), default=200, metavar="N", help="customers who write them (default 200)"
@@ -77,20 +88,27 @@ def parse(arguments: list[str]) -> Options:
     parser.add_argument(
         "--asked", type=_whole(20, 5_000), default=300, metavar="N", help="how often each is asked (default 300)"
     )
+    parser.add_argument(
+        "--profile",
+        action="store_true",
+        help="sample our processes while messages come in flat out, and tell which functions cost most",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there as well")
     parser.add_argument(
         "--write-docs", action="store_true", help="put the result into docs/performance.md, between its markers"
     )
     given = parser.parse_args(arguments)
+    messages = given.messages or (PROFILED_MESSAGES if given.profile else MESSAGES)
     return Options(
         rounds=1 if given.quick else given.rounds,
-        messages=min(given.messages, 1500) if given.quick else given.messages,
+        messages=min(messages, 1500) if given.quick else messages,
         customers=given.customers,
         tenants=given.tenants,
         connections=given.connections,
         pace_s=4.0 if given.quick else 10.0,
         admin=given.admin,
         asked=min(given.asked, 50) if given.quick else given.asked,
+        profile=given.profile,
         json_file=given.json,
         write_docs=given.write_docs,
     )
