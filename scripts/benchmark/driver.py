@@ -126,7 +126,8 @@ class Load:
         self._left = len(shots)
         self._finished = asyncio.Event()
         self._connections = [
-            Connection(plan, self._count) for _ in range(min(plan.connections, plan.customers, len(shots)))
+            Connection(plan, self._count)
+            for _ in range(min(plan.connections, plan.customers // plan.in_a_webhook, len(shots)))
         ]
 
     async def run(self) -> bool:
@@ -151,13 +152,13 @@ class Load:
         loop = asyncio.get_running_loop()
         began = loop.time()
         for position, shot in enumerate(self._shots):
-            wait_s = began + position / self._plan.rate - loop.time()
+            wait_s = began + position * self._plan.in_a_webhook / self._plan.rate - loop.time()
             if wait_s > 0:
                 await asyncio.sleep(wait_s)
             self._connection_of(shot).offer(shot)
 
     def _connection_of(self, shot: Shot) -> Connection:
-        return self._connections[shot.customer % len(self._connections)]
+        return self._connections[shot.customer // self._plan.in_a_webhook % len(self._connections)]
 
     def _count(self) -> None:
         self._left -= 1

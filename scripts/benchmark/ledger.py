@@ -68,7 +68,15 @@ def balance(began_ns: int, sent: Mapping[Key, Sent], arrivals: Sequence[Arrival]
         "accept_rate": len(accepted) / send_s if send_s else 0.0,
         "accept_p50_ms": percentile(answers_ms, 50),
         "accept_p99_ms": percentile(answers_ms, 99),
+        "accept_p999_ms": percentile(answers_ms, 99.9),
     }
+
+
+def drained(from_ns: int, arrivals: Sequence[Arrival]) -> dict[str, float]:
+    """How fast messages arrived that had waited until `from_ns`."""
+    last_ns = max((arrival.at_ns for arrival in arrivals), default=from_ns)
+    whole_s = (last_ns - from_ns) / NS_PER_S
+    return {"rate": len({arrival.key for arrival in arrivals}) / whole_s if whole_s > 0 else 0.0}
 
 
 def _reordered(arrivals: Sequence[Arrival]) -> int:

@@ -14,6 +14,9 @@ TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 SANDBOX = "sandbox"
 LAUNCHER = "launcher"
 RAY = "Ray system"
+DRIVER = "load driver"
+# Parts of the measurement, not of what is measured.
+ASIDE = (SANDBOX, DRIVER)
 # Beginnings of process titles, then what a command line contains; the first that fits names the part.
 TITLES = (
     ("ray::ServeReplica:webhooks", "intake replicas"),

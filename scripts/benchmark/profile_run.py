@@ -1,10 +1,9 @@
-"""`scripts/bench --profile`: our processes sampled while messages come in flat out, and what costs most in them."""
+"""`scripts/bench --profile`: our processes sampled during a row, and what costs most in them."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -16,15 +15,18 @@ import httpx
 import rich.console
 from rich.table import Table
 
-from scripts.benchmark import flamegraph, load, machine, processes, report, stacks, tenants
+from scripts.benchmark import flamegraph, machine, processes, report, stacks, tenants
+from scripts.benchmark.conditions import PlatformConditions
 from scripts.benchmark.options import Options
-from scripts.benchmark.plan import Direction, Plan
-from scripts.benchmark.rounds import FLAT_OUT_S, WARM_EACH
+from scripts.benchmark.progress import Bar
+from scripts.benchmark.rounds import Round, expected_s
+from scripts.benchmark.rows import Row
 from scripts.benchmark.sampling import RATE, Sampled, Sampler
 from scripts.benchmark.stacks import Cost
 from scripts.benchmark.stage import Stage, platform_stage
 from scripts.launcher.console import complain
 
+START_S = 35.0
 TOP = 15
 PACKAGES = 12
 # Every Python process that a message may pass through, and those that watch over them.
@@ -39,33 +41,32 @@ def measure(options: Options, folder: Path, say: Callable[[str], None]) -> dict[
     at, found = datetime.now(UTC), machine.describe()
     results = report.RESULTS / f"{at:%Y-%m-%d-%H%M%S}-profile"
     results.mkdir(parents=True)
-    accounts = tenants.new_accounts(options.tenants)
+    (row,) = options.rows
+    accounts = tenants.new_accounts(row.tenants)
     platform = platform_stage(folder)
     try:
-        say("platform: starting")
-        platform.start()
-        tenants.register(accounts, platform.urls["sandbox"])
-        tenants.create(accounts, platform.urls["router"], platform.environment["ADMIN_API_KEY"])
-        versions = machine.versions(platform.environment)
-        say("warming up")
-        plan = _plan(platform, accounts, options, WARM_EACH * options.customers)
-        load.carry_out(platform, plan, folder)
-        names = _names(platform)
-        say(f"sampling {', '.join(names.values())}, {RATE} times a second each")
-        sampler = Sampler(tuple(names), results)
-        plan = _plan(platform, accounts, options, options.messages)
-        figures = load.carry_out(platform, plan, folder, meanwhile=sampler)
-        say(f"inbound flat out, while being sampled: {figures['rate']:,.0f}/s")
+        with Bar(START_S + expected_s(row, platform.name), say) as bar:
+            bar.begin("platform: starting", START_S)
+            platform.start()
+            tenants.register(accounts, platform.urls["sandbox"])
+            tenants.create(accounts, platform.urls["router"], platform.environment["ADMIN_API_KEY"])
+            versions = machine.versions(platform.environment)
+            names = _names(platform)
+            sampler = Sampler(tuple(names), results)
+            bar.say(f"sampling {', '.join(names.values())}, {RATE} times a second each")
+            bar.begin(f"{row.what}, being sampled", expected_s(row, platform.name))
+            turn = Round(1, platform, accounts, PlatformConditions(platform), folder, bar)
+            figures = turn.measure(row, meanwhile=sampler)
     finally:
         platform.remove()
     return {
         "at": at.isoformat(timespec="seconds"),
         "machine": found,
         "versions": versions,
-        "options": {name: getattr(options, name) for name in ("messages", "customers", "tenants", "connections")},
+        "row": row.described(),
         "load": figures,
         "folder": str(results),
-        "processes": [_taken_apart(each, names[each.pid], options, sampler, results) for each in sampler.sampled],
+        "processes": [_taken_apart(each, names[each.pid], row, sampler, results) for each in sampler.sampled],
     }
 
 
@@ -83,21 +84,6 @@ def publish(result: dict[str, Any], options: Options) -> int:
     return 1 if wrong else 0
 
 
-def _plan(stage: Stage, accounts: Sequence[Any], options: Options, count: int) -> Plan:
-    return Plan(
-        run=f"b{secrets.token_hex(4)}",
-        host="127.0.0.1",
-        port=stage.port,
-        direction=Direction.INBOUND,
-        accounts=tuple(accounts),
-        app_secret=stage.environment["META_APP_SECRET"],
-        count=count,
-        customers=options.customers,
-        connections=options.connections,
-        within_s=FLAT_OUT_S,
-    )
-
-
 def _names(stage: Stage) -> dict[int, str]:
     """What the processes to be sampled are called, by pid, as the admin API names them."""
     headers = {"X-API-Key": stage.environment["ADMIN_API_KEY"]}
@@ -108,7 +94,7 @@ def _names(stage: Stage) -> dict[int, str]:
     return {pid: known.get(pid, f"process {pid}") for pid in ours}
 
 
-def _taken_apart(each: Sampled, name: str, options: Options, sampler: Sampler, folder: Path) -> dict[str, Any]:
+def _taken_apart(each: Sampled, name: str, row: Row, sampler: Sampler, folder: Path) -> dict[str, Any]:
     """A process as it stands in the result; its picture is drawn."""
     file = "".join(letter if letter.isalnum() else "-" for letter in name).strip("-")
     with contextlib.suppress(FileNotFoundError):  # it ended before anything was seen of it
@@ -117,8 +103,8 @@ def _taken_apart(each: Sampled, name: str, options: Options, sampler: Sampler, f
     return {
         "name": name,
         "samples": stacks.samples_in(each.samples),
-        "cpu_us": each.cpu_s / options.messages * US_PER_S,
-        "python_cpu_us": each.python_cpu_s / options.messages * US_PER_S,
+        "cpu_us": each.cpu_s / row.count * US_PER_S,
+        "python_cpu_us": each.python_cpu_s / row.count * US_PER_S,
         "self": [asdict(cost) for cost in stacks.self_costs(each.samples, TOP)],
         "cumulative": [asdict(cost) for cost in stacks.cumulative_costs(each.samples, TOP)],
         "packages": [asdict(cost) for cost in stacks.package_costs(each.samples, PACKAGES)],
@@ -138,7 +124,8 @@ def _overview(result: Mapping[str, Any], by_cost: Sequence[Mapping[str, Any]]) -
     load_figures = result["load"]
     table = Table(
         "process", "µs a message", "of them in Python's threads", "samples",
-        title=f"Inbound flat out while being sampled: {load_figures['rate']:,.0f}/s at {result['machine']['commit']}",
+        title=f"{result['row']['what']}, while being sampled: {load_figures['rate']:,.0f}/s, "
+        f"{result['row']['count']:,} messages at {result['machine']['commit']}",
     )  # fmt: skip
     for process in by_cost:
         table.add_row(

@@ -23,6 +23,8 @@ from scripts.launcher.service import ROOT, python
 READY_WITHIN_S = 240.0
 STOPPED_WITHIN_S = 45.0
 POLL_S = 0.1
+# What ends a measurement before its time.
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StageFailed(Exception):
@@ -98,10 +100,14 @@ class Stage:
         self._process = None
 
     def remove(self) -> None:
-        """Stop it and remove what it has written."""
-        self.stop()
-        shutil.rmtree(PostgresServer.data_folder(Home(self.home)), ignore_errors=True)
-        shutil.rmtree(self.home, ignore_errors=True)
+        """Stop it and remove what it has written; a signal to stop is heard afterwards."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+        try:
+            self.stop()
+            shutil.rmtree(PostgresServer.data_folder(Home(self.home)), ignore_errors=True)
+            shutil.rmtree(self.home, ignore_errors=True)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _said(self) -> str:
         return self._log.read_text()[-3000:]

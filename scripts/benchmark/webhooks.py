@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,7 +16,10 @@ FILLER = "The delivery has come, but one part is missing. What now?"
 
 @dataclass(slots=True)
 class Shot:
-    """One webhook with one message. `from_ns` is when its latency begins, `answered_ns` when it was answered."""
+    """One webhook. `from_ns` is when its latency begins, `answered_ns` when it was answered.
+
+    It holds the messages with this `number` of the customers from `customer` on, as many as its plan puts in a webhook.
+    """
 
     customer: int
     number: int
@@ -28,6 +32,7 @@ class Shot:
 
 def prepare(plan: Plan) -> list[Shot]:
     """Every webhook of the plan, in the order in which they are due."""
+    random.seed(plan.run)  # the ids that the sandbox's payloads draw
     return list(_shots(plan))
 
 
@@ -38,20 +43,38 @@ def text_of(run: str, customer: int, number: int) -> str:
 
 def _shots(plan: Plan) -> Iterator[Shot]:
     now = int(time.time())
-    for position in range(plan.count):
+    for position in range(0, plan.count, plan.in_a_webhook):
         number, customer = divmod(position, plan.customers)
-        account = plan.accounts[customer % len(plan.accounts)]
-        text = text_of(plan.run, customer, number)
-        message_id = f"{plan.run}.{customer}.{number}"
-        phone = f"4477{customer:08d}"
+        writers = range(plan.first_customer + customer, plan.first_customer + customer + plan.in_a_webhook)
+        account = plan.account_of(customer)
         if plan.direction is Direction.INBOUND:
-            message = text_message(phone, f"wamid.{message_id}", text, now)
-            body = meta_body(account, {"contacts": [contact(phone, f"Customer {customer}")], "messages": [message]})
+            body = meta_body(
+                account,
+                {
+                    "contacts": [contact(_phone(writer), f"Customer {writer}") for writer in writers],
+                    "messages": [
+                        text_message(
+                            _phone(writer), f"wamid.{_id(plan, writer, number)}", text_of(plan.run, writer, number), now
+                        )
+                        for writer in writers
+                    ],
+                },
+            )
             path, signature = "/webhook/whatsapp", sign_meta(plan.app_secret, body)
         else:
-            body = agent_text(account, phone, message_id, text, genesys_id())
+            (writer,) = writers  # Genesys Cloud never puts two into a webhook
+            text = text_of(plan.run, writer, number)
+            body = agent_text(account, _phone(writer), _id(plan, writer, number), text, genesys_id())
             path, signature = "/webhook/genesys", sign_genesys(_secret(account), body)
-        yield Shot(customer, number, _request(plan, path, signature, body))
+        yield Shot(writers[0], number, _request(plan, path, signature, body))
+
+
+def _phone(customer: int) -> str:
+    return f"4477{customer:08d}"
+
+
+def _id(plan: Plan, customer: int, number: int) -> str:
+    return f"{plan.run}.{customer}.{number}"
 
 
 def _secret(account: Account) -> str:

@@ -1,49 +1,23 @@
-"""The benchmark's arithmetic: options, percentiles, the ledger of what arrived, parts of processes, tables."""
+"""The benchmark's arithmetic: percentiles, the ledger of what arrived, the webhooks of a load, parts of processes."""
 
+import json
 import os
 import re
-from pathlib import Path
 from typing import Any
 
 import httptools
 import pytest
 
 from sandbox.payloads import sign_meta
-from scripts.benchmark import machine, report, tenants
+from scripts.benchmark import machine, tenants
 from scripts.benchmark.figures import over_rounds, percentile
-from scripts.benchmark.ledger import Arrival, Sent, balance, read_arrivals
-from scripts.benchmark.options import Options, parse
+from scripts.benchmark.ledger import Arrival, Sent, balance, drained, read_arrivals
 from scripts.benchmark.plan import Direction, Plan
 from scripts.benchmark.processes import Usage, cpu_s_by_part, part_of
+from scripts.benchmark.report import FAULTS
 from scripts.benchmark.webhooks import prepare, text_of
 
 MS = 1_000_000
-
-
-# --- options ---
-
-
-def test_three_rounds_are_measured_unless_told_otherwise() -> None:
-    assert parse([]) == Options(rounds=3, messages=4000, pace_s=10.0)
-
-
-def test_a_quick_run_is_one_short_round_whatever_else_is_asked_for() -> None:
-    options = parse(["--quick", "--rounds", "5", "--messages", "9000"])
-    assert (options.rounds, options.messages, options.pace_s) == (1, 1500, 4.0)
-
-
-def test_a_quick_run_does_not_send_more_than_was_asked_for() -> None:
-    assert parse(["--quick", "--messages", "200"]).messages == 200
-
-
-@pytest.mark.parametrize(
-    "arguments", [["--rounds", "0"], ["--rounds", "many"], ["--connections", "5000"], ["--messages", "1000000"]]
-)
-def test_sizes_out_of_bounds_are_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as refusal:
-        parse(arguments)
-    assert refusal.value.code == 2
-    assert arguments[0] in capsys.readouterr().err
 
 
 # --- figures ---
@@ -77,7 +51,7 @@ def test_rounds_become_medians_and_what_went_wrong_is_added_up() -> None:
 def test_a_load_without_faults_is_counted_as_such() -> None:
     sent = {(0, 0): Sent(0, 4 * MS, 200), (0, 1): Sent(5 * MS, 9 * MS, 200)}
     figures = balance(0, sent, [Arrival((0, 0), 10 * MS), Arrival((0, 1), 20 * MS)])
-    assert {name: figures[name] for name in report.FAULTS} == dict.fromkeys(report.FAULTS, 0)
+    assert {name: figures[name] for name in FAULTS} == dict.fromkeys(FAULTS, 0)
     assert (figures["rate"], figures["p50_ms"], figures["p99_ms"]) == (100.0, 10.0, 15.0)
     assert (figures["accept_p50_ms"], figures["accept_p99_ms"]) == (4.0, 4.0)
 
@@ -106,6 +80,12 @@ def test_only_accepted_arrivals_of_this_run_are_counted() -> None:
     record = {"text": text_of("run1", 7, 3), "status": 200, "lost": False, "mono_ns": 5}
     others = [{**record, "status": 503}, {**record, "lost": True}, {**record, "text": text_of("run2", 7, 3)}]
     assert read_arrivals("run1", [*others, record]) == [Arrival((7, 3), 5)]
+
+
+def test_what_has_waited_is_timed_from_the_moment_that_it_was_let_go() -> None:
+    arrivals = [Arrival((0, 0), 1_100 * MS), Arrival((0, 1), 1_500 * MS), Arrival((0, 1), 2_000 * MS)]
+    assert drained(1_000 * MS, arrivals) == {"rate": 2.0}
+    assert drained(1_000 * MS, []) == {"rate": 0.0}
 
 
 # --- the load ---
@@ -147,6 +127,43 @@ def test_webhooks_are_signed_and_spread_over_customers_and_tenants() -> None:
     assert all(number in each.body for number, each in zip(numbers, read, strict=True))
 
 
+def _plan(**changes: Any) -> Plan:
+    given = {
+        "run": "r", "host": "127.0.0.1", "port": 1, "direction": Direction.INBOUND,
+        "accounts": tenants.new_accounts(2), "app_secret": "secret", "count": 8, "customers": 4, "connections": 4,
+    }  # fmt: skip
+    return Plan.model_validate({**given, **changes})
+
+
+def test_messages_that_share_a_webhook_are_of_one_tenant_and_keep_their_customers_together() -> None:
+    plan = _plan(in_a_webhook=2)
+    shots = prepare(plan)
+    assert [(shot.customer, shot.number) for shot in shots] == [(0, 0), (2, 0), (0, 1), (2, 1)]
+    for shot in shots:
+        body = json.loads(_Read(shot.request).body)
+        value = body["entry"][0]["changes"][0]["value"]
+        texts = [message["text"]["body"].split(" ")[:3] for message in value["messages"]]
+        assert texts == [["r", str(shot.customer + more), str(shot.number)] for more in (0, 1)]
+        assert value["metadata"]["phone_number_id"] == plan.account_of(shot.customer).phone_number_id
+
+
+def test_a_second_load_beside_the_first_has_customers_of_its_own() -> None:
+    numbers = {shot.customer for shot in prepare(_plan(direction=Direction.OUTBOUND, first_customer=100))}
+    assert numbers == {100, 101, 102, 103}
+
+
+def test_webhooks_that_are_not_full_are_refused() -> None:
+    with pytest.raises(ValueError, match="multiples"):
+        _plan(in_a_webhook=3)
+
+
+def test_the_same_plan_makes_the_same_webhooks() -> None:
+    plan = _plan(direction=Direction.OUTBOUND)
+    ids = [[json.loads(_Read(shot.request).body)["conversationId"] for shot in prepare(plan)] for _ in range(2)]
+    assert ids[0] == ids[1] and len(set(ids[0])) == len(ids[0])
+    assert tenants.new_accounts(3) == tenants.new_accounts(3)
+
+
 # --- processes ---
 
 
@@ -184,67 +201,3 @@ def test_the_stores_tell_their_versions() -> None:
     told = machine.versions(os.environ)
     for store in ("PostgreSQL", "RabbitMQ", "Redis"):
         assert re.match(r"\d+\.\d+", told[store]), f"{store} {told[store]}"
-
-
-# --- the report ---
-
-
-def _load(**changes: Any) -> dict[str, Any]:
-    figures = {name: 1.0 for name in ("p50_ms", "p99_ms", "p999_ms", "accept_p50_ms", "accept_p99_ms")}
-    counts = {"sent": 1000, **dict.fromkeys(report.FAULTS, 0)}
-    costs = {"cpu_us": {"transformers": 400.0, "sandbox": 70.0, "load driver": 50.0}, "sandbox_core_share": 0.1}
-    return {**figures, **counts, **costs, "rate": 1000.0, "accept_rate": 1500.0, **changes}
-
-
-def _round(**changes: Any) -> dict[str, Any]:
-    theirs = {
-        "idle_core_share": 0.01, "memory_mib": {"yardstick": 80.0, "sandbox": 30.0}, "inbound": _load(rate=2000.0),
-        "inbound_at_50": _load(), "inbound_at_100": _load(),
-    }  # fmt: skip
-    return {"platform": {**theirs, "outbound": _load(), "inbound": _load(**changes)}, "yardstick": theirs}
-
-
-def test_the_table_sets_the_platform_beside_the_yardstick() -> None:
-    table = {row.what: row for row in report.rows(report.summarise([_round()]))}
-    assert table["inbound flat out, end to end"] == report.Row(
-        "inbound flat out, end to end", "1,000/s", "2,000/s", "0.50"
-    )
-
-
-def test_what_measures_is_not_part_of_what_is_measured() -> None:
-    medians = report.summarise([_round()])
-    assert medians["platform"]["cpu_us_per_message"] == 400
-    assert medians["platform"]["memory_mib_sum"] == 80
-
-
-def test_a_fault_of_a_single_round_is_told() -> None:
-    medians = report.summarise([_round(), _round(lost=2), _round()])
-    assert report.faults(medians) == 2
-    assert any(row.platform == "2 / 0 / 0 / 0" for row in report.rows(medians))
-
-
-def _result() -> dict[str, Any]:
-    measured_on = {"cpu": "a cpu", "cores": 2, "memory_gib": 4, "system": "Linux", "load_before": 0.1, "commit": "abc"}
-    options = {"rounds": 3, "messages": 4000, "customers": 200, "tenants": 5, "connections": 64, "pace_s": 10.0}
-    return {
-        "at": "2026-11-23T20:00:00+00:00", "machine": measured_on, "versions": {"Python": "3.11"}, "options": options,
-        "medians": report.summarise([_round()]),
-    }  # fmt: skip
-
-
-def test_the_documentation_is_rewritten_between_its_markers_only(tmp_path: Path) -> None:
-    page = tmp_path / "performance.md"
-    page.write_text("before\n{}\nold\n{}\nafter\n".format(*report.MEASURED))
-    report.write_docs(report.markdown(_result()), page)
-    report.write_docs(report.markdown(_result()), page)
-    text = page.read_text()
-    assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
-    assert text.count("| inbound flat out, end to end | 1,000/s | 2,000/s | 0.50 |") == 1
-
-
-def test_a_page_without_markers_is_left_alone(tmp_path: Path) -> None:
-    page = tmp_path / "performance.md"
-    page.write_text("nothing\n")
-    with pytest.raises(ValueError, match="no place"):
-        report.write_docs(report.markdown(_result()), page)
-    assert page.read_text() == "nothing\n"
