@@ -17,17 +17,18 @@ RAY = "Ray system"
 DRIVER = "load driver"
 # Parts of the measurement, not of what is measured.
 ASIDE = (SANDBOX, DRIVER)
-# Beginnings of process titles, then what a command line contains; the first that fits names the part.
-TITLES = (
-    ("ray::ServeReplica:webhooks", "intake replicas"),
-    ("ray::ServeReplica:admin", "admin replica"),
-    ("ray::TransformerActor", "transformers"),
-    ("ray::TenantCell", "cells"),
-    ("ray::SupervisorActor", "supervisor"),
-    ("ray::", RAY),
-    ("postgres:", "Postgres"),
+# What the title of a Ray worker contains, in small letters: our actors' classes, or the names that they go by.
+WORKERS = (
+    ("servereplica:webhooks", "intake replicas"),
+    ("servereplica:admin", "admin replica"),
+    ("transformer", "transformers"),
+    ("cell", "cells"),
+    ("ray::tenant:", "cells"),
+    ("supervisor", "supervisor"),
 )
+# Then what a command line contains; the first that fits names the part.
 COMMANDS = (
+    ("postgres: ", "Postgres"),
     ("/haproxy", "HAProxy"),
     ("/postgres ", "Postgres"),
     ("redis-server", "Redis"),
@@ -53,9 +54,9 @@ class Usage:
 
 def part_of(command: str) -> str:
     """The part that a process belongs to, by its title or command line."""
-    for title, part in TITLES:
-        if command.startswith(title):
-            return part
+    if command.startswith("ray::"):
+        title = command.partition(" ")[0].lower()
+        return next((part for word, part in WORKERS if word in title), RAY)
     for words, part in COMMANDS:
         if words in command:
             return part

@@ -88,7 +88,7 @@ class _Run:
         """About how long all rounds take."""
         each = sum(self._step_s(row, "platform") for row in self._options.rows)
         each += sum(self._step_s(row, "yardstick") for row in self._beside)
-        counting = len(self._options.rows) * self._counting_s(1)
+        counting = (1 + len(self._options.rows)) * self._counting_s(1)
         return self._options.rounds * (each + self._start_s("platform") + self._start_s("yardstick")) + counting
 
     def _platform(self, number: int, bar: Bar) -> dict[str, Any]:
@@ -102,6 +102,7 @@ class _Run:
             turn = Round(number, stage, self._accounts, PlatformConditions(stage), self._folder, bar)
             figures = {"idle_core_share": turn.idle()}
             if self._counting_s(number):
+                bar.begin(self._text(number, stage, "counting what is called while idle"), self._counting_s(number))
                 turn.count_with(Counters(stage))
             rows = self._rows(turn, number, stage, self._options.rows, bar)
             return {**figures, "rows": rows, "guarantees": guarantees.examine(stage, self._accounts, turn.accepted)}

@@ -172,6 +172,10 @@ def test_the_same_plan_makes_the_same_webhooks() -> None:
     [
         ("ray::ServeReplica:webhooks:intake ", "intake replicas"),
         ("ray::TransformerActor ", "transformers"),
+        ("ray::transformer:inbound:0 ", "transformers"),
+        ("ray::SupervisorActor.ensure_running ", "supervisor"),
+        ("ray::TenantCell ", "cells"),
+        ("ray::tenant:acme ", "cells"),
         ("ray::HAProxyManager ", "Ray system"),
         ("/venv/bin/python -m ray.scripts.scripts start --head ", "Ray system"),
         ("/venv/haproxy/bin/haproxy -f /home/haproxy.cfg ", "HAProxy"),
