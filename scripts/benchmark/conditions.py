@@ -28,14 +28,19 @@ POLL_S = 0.2
 
 
 class Conditions:
-    """Those of either stage: the simulated clouds. Subclasses hold the pools."""
+    """Those of either stage: the simulated clouds. Subclasses hold the pools, and size them if they can be sized."""
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
 
     @contextlib.contextmanager
+    def sized(self, row: Row, accounts: Sequence[Account]) -> Iterator[None]:
+        """As many transformers and lanes as the row asks for, until the end."""
+        yield
+
+    @contextlib.contextmanager
     def of(self, row: Row, accounts: Sequence[Account]) -> Iterator[Callable[[], None]]:
-        """The row's conditions until the end; what lets the held pools go comes with them."""
+        """The row's other conditions until the end; what lets the held pools go comes with them."""
         if row.latency_ms:
             self._fault(latency_ms=row.latency_ms)
         if row.statuses:
@@ -85,22 +90,22 @@ class YardstickConditions(Conditions):
 
 
 class PlatformConditions(Conditions):
-    """Held by suspending the tenants; the pool and the lanes have the sizes that the row asks for."""
+    """Held by suspending the tenants; pool and lanes have the sizes that the row asks for."""
 
     @contextlib.contextmanager
-    def of(self, row: Row, accounts: Sequence[Account]) -> Iterator[Callable[[], None]]:
-        if row.lanes > 1:
-            self._change(accounts, {"settings": {"lanes": row.lanes}})
-        if row.transformers > 1:
-            self._scale(row.transformers)
+    def sized(self, row: Row, accounts: Sequence[Account]) -> Iterator[None]:
         try:
-            with super().of(row, accounts) as release:
-                yield release
-        finally:
+            # In this order: lanes that are new go to whoever has the fewest.
             if row.transformers > 1:
-                self._scale(1)
+                self._scale(row.transformers)
+            if row.lanes > 1:
+                self._change(accounts, {"settings": {"lanes": row.lanes}})
+            yield
+        finally:
             if row.lanes > 1:
                 self._change(accounts, {"settings": {"lanes": None}})
+            if row.transformers > 1:
+                self._scale(1)
 
     def hold(self, accounts: Sequence[Account]) -> None:
         self._change(accounts, {"status": "suspended"})

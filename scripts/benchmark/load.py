@@ -154,6 +154,14 @@ class Load:
         return self._folder / f"load-{number}.json"
 
 
+def carry_out(stage: Target, plan: Plan, folder: Path) -> dict[str, float]:
+    """Send one plan, wait for everything to arrive, and answer the figures of both."""
+    with Load(stage, [plan], folder) as load:
+        load.send()
+        load.await_arrivals()
+        return load.balance()
+
+
 @contextlib.contextmanager
 def _driver(plan: Plan, result_file: Path) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(

@@ -42,7 +42,7 @@ def measure(options: Options, folder: Path, say: Callable[[str], None]) -> dict[
     results = report.RESULTS / f"{at:%Y-%m-%d-%H%M%S}-profile"
     results.mkdir(parents=True)
     (row,) = options.rows
-    accounts = tenants.new_accounts(row.tenants)
+    accounts = tenants.new_accounts(row.tenants, tenants.SEED)
     platform = platform_stage(folder)
     try:
         with Bar(START_S + expected_s(row, platform.name), say) as bar:

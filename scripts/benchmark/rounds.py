@@ -82,14 +82,15 @@ class Round:
     def measure(self, row: Row, meanwhile: AbstractContextManager[Any] | None = None) -> dict[str, Any]:
         """The figures of a row, as they are written to JSON; `meanwhile` is entered when everything is prepared."""
         accounts = self._accounts[: row.tenants]
-        self._warm_up(row, accounts)
-        with (
-            self._conditions.of(row, accounts) as release,
-            Load(self._stage, self._plans(row, accounts), self._folder, self._bar.tell) as load,
-            meanwhile or nullcontext(),
-        ):
-            figures = self._carry_out(row, load, release)
-        figures["memory_mib"] = processes.memory_mib_by_part(self._stage.pid)
+        with self._conditions.sized(row, accounts):
+            self._warm_up(row, accounts)
+            with (
+                self._conditions.of(row, accounts) as release,
+                Load(self._stage, self._plans(row, accounts), self._folder, self._bar.tell) as load,
+                meanwhile or nullcontext(),
+            ):
+                figures = self._carry_out(row, load, release)
+            figures["memory_mib"] = processes.memory_mib_by_part(self._stage.pid)
         self._bar.say(f"{self._stage.name}: {row.what}: {_told(figures)}")
         return figures
 
@@ -151,7 +152,7 @@ class Round:
 
     def _warm_up(self, row: Row, accounts: Sequence[Account]) -> None:
         """Have these customers write, once: then there are tokens, lanes and conversations."""
-        key = (row.tenants, row.customers, row.in_a_webhook, row.directions)
+        key = (row.tenants, row.customers, row.in_a_webhook, row.directions, row.transformers, row.lanes)
         if key in self._warm:
             return
         self._warm.add(key)

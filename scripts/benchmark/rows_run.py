@@ -74,7 +74,7 @@ class _Run:
     def __init__(self, options: Options, folder: Path) -> None:
         self._options = options
         self._folder = folder
-        self._accounts = tenants.new_accounts(max(row.tenants for row in options.rows))
+        self._accounts = tenants.new_accounts(max(row.tenants for row in options.rows), tenants.SEED)
         self._beside = [row for row in options.rows if row.beside_yardstick]
         self.versions: dict[str, str] = {}
 

@@ -20,10 +20,10 @@ class SetUpFailed(Exception):
     """A tenant could not be made."""
 
 
-def new_accounts(number: int) -> tuple[Account, ...]:
-    """So many accounts, the same ones each time; they are of no use anywhere else."""
-    draw = random.Random(SEED)
-    return tuple(_new_account(f"bench-{position}", draw) for position in range(number))
+def new_accounts(number: int, seed: int | None = None) -> tuple[Account, ...]:
+    """Accounts that nobody else has; with a seed the same ones each time, of no use beyond one run."""
+    draw = random.Random(seed)
+    return tuple(_new_account(f"bench-{position}-{draw.getrandbits(24):06x}", draw) for position in range(number))
 
 
 def register(accounts: Sequence[Account], sandbox_url: str) -> None:

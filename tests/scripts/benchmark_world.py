@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -27,7 +27,7 @@ class World:
     def __init__(self) -> None:
         self.environment = {"META_APP_SECRET": "secret", "ADMIN_API_KEY": "key"}
         self.pid = os.getpid()
-        self.deliver = lambda text: [text]
+        self.deliver: Callable[[str], list[str]] = lambda text: [text]
         # What was asked for beside webhooks, in its order.
         self.asked: list[tuple[str, Any]] = []
         self.suspended: set[str] = set()
@@ -123,7 +123,7 @@ class World:
 
     def _change(self, path: str, body: dict[str, Any]) -> None:
         if path.startswith("/tenants/") and "status" in body:
-            (self.suspended.add if body["status"] == "suspended" else self.suspended.discard)(path.split("/")[2])
+            self.suspended ^= {path.split("/")[2]}
             if not self.suspended:
                 waiting, self._waiting = self._waiting, []
                 for kind, text in waiting:

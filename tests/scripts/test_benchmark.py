@@ -161,7 +161,8 @@ def test_the_same_plan_makes_the_same_webhooks() -> None:
     plan = _plan(direction=Direction.OUTBOUND)
     ids = [[json.loads(_Read(shot.request).body)["conversationId"] for shot in prepare(plan)] for _ in range(2)]
     assert ids[0] == ids[1] and len(set(ids[0])) == len(ids[0])
-    assert tenants.new_accounts(3) == tenants.new_accounts(3)
+    assert tenants.new_accounts(3, seed=5) == tenants.new_accounts(3, seed=5)
+    assert tenants.new_accounts(3) != tenants.new_accounts(3)
 
 
 # --- processes ---

@@ -20,6 +20,7 @@ from scripts.benchmark.stage import Stage, StageFailed
 from tests.scripts.benchmark_world import World
 
 FLAT = Row("flat", "flat out", 40, customers=10, tenants=2, connections=4)
+ACCOUNTS = tenants.new_accounts(2)
 FAULTS = ("lost", "doubled", "reordered", "refused")
 
 
@@ -35,7 +36,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 def turn(world: World, tmp_path: Path) -> Round:
     stage = cast(Stage, world)
     bar = Bar(1.0, lambda text: None, Console(file=io.StringIO()))
-    return Round(1, stage, tenants.new_accounts(2), PlatformConditions(stage), tmp_path, bar)
+    return Round(1, stage, ACCOUNTS, PlatformConditions(stage), tmp_path, bar)
 
 
 def _wrong(figures: dict[str, Any]) -> dict[str, int]:
@@ -82,7 +83,7 @@ def test_what_is_accepted_alone_is_timed_by_its_answers_and_delivered_afterwards
     assert _wrong(figures) == {}
     assert all(figures[name] == figures[other] for name, other in OF_ANSWERS.items())
     suspended = [(path, body) for path, body in world.asked if body == {"status": "suspended"}]
-    assert [path for path, _ in suspended] == ["PATCH /tenants/bench-0", "PATCH /tenants/bench-1"]
+    assert [path for path, _ in suspended] == [f"PATCH /tenants/{account.tenant_id}" for account in ACCOUNTS]
     assert world.suspended == set()
 
 
@@ -100,13 +101,14 @@ def test_pools_that_were_not_held_fail_the_row(turn: Round, world: World) -> Non
 
 def test_clouds_are_slow_and_pools_are_large_for_their_row_only(turn: Round, world: World) -> None:
     turn.measure(replace(FLAT, latency_ms=200, transformers=4, lanes=4, tenants=1))
+    tenant = f"PATCH /tenants/{ACCOUNTS[0].tenant_id}"
     assert world.asked == [
-        ("PATCH /tenants/bench-0", {"settings": {"lanes": 4}}),
         ("PATCH /pools/inbound", {"size": 4}),
+        (tenant, {"settings": {"lanes": 4}}),
         ("POST /sandbox/faults", {"latency_ms": 200}),
         ("POST /sandbox/faults", {"latency_ms": None}),
+        (tenant, {"settings": {"lanes": None}}),
         ("PATCH /pools/inbound", {"size": 1}),
-        ("PATCH /tenants/bench-0", {"settings": {"lanes": None}}),
     ]
 
 

@@ -77,10 +77,6 @@ class _Target:
     def urls(self) -> dict[str, str]:
         return {"sandbox": str(self.platform.sandbox.base_url)}
 
-    @property
-    def pid(self) -> int:
-        return self.platform.pid
-
     def require_running(self) -> None:
         """It would have been noticed."""
 
