@@ -123,7 +123,8 @@ class World:
 
     def _change(self, path: str, body: dict[str, Any]) -> None:
         if path.startswith("/tenants/") and "status" in body:
-            self.suspended ^= {path.split("/")[2]}
+            held = {path.split("/")[2]}
+            self.suspended = self.suspended | held if body["status"] == "suspended" else self.suspended - held
             if not self.suspended:
                 waiting, self._waiting = self._waiting, []
                 for kind, text in waiting:
