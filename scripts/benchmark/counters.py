@@ -28,7 +28,7 @@ CLOUD_CALLS = ("genesys_message:", "genesys_receipt:", "genesys_event:", "genesy
 
 _PORT = re.compile(r"--metrics[-_]export[-_]port=(\d+)")
 # A call is counted by who makes it, once it has ended.
-_CALLS = re.compile(r'^ray_tasks\{(?=[^}]*Source="owner")(?=[^}]*State="FINISHED")[^}]*Name="([^"]+)"[^}]*\} (\S+)$')
+_CALLS = re.compile(r'^ray_tasks\{(?=[^}]*Source="owner")(?=[^}]*State="FINISHED")[^}]*\bName="([^"]+)"[^}]*\} (\S+)$')
 _COMMITS = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()"
 
 

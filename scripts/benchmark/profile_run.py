@@ -123,7 +123,7 @@ def _show(result: Mapping[str, Any], terminal: rich.console.Console) -> None:
 def _overview(result: Mapping[str, Any], by_cost: Sequence[Mapping[str, Any]]) -> Table:
     load_figures = result["load"]
     table = Table(
-        "process", "µs a message", "of them in Python's threads", "samples",
+        "process", "µs a message", "of them in Python's threads", "samples with the lock",
         title=f"{result['row']['what']}, while being sampled: {load_figures['rate']:,.0f}/s, "
         f"{result['row']['count']:,} messages at {result['machine']['commit']}",
     )  # fmt: skip

@@ -1,4 +1,7 @@
-"""py-spy beside running processes: one sampler for each, attached before a load begins and ended with it."""
+"""py-spy beside running processes: one sampler for each, attached before a load begins and ended with it.
+
+Only threads that hold the interpreter's lock are sampled: py-spy takes some of Ray's waiting threads for working ones.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +86,7 @@ class Sampler:
     def _attach(self, pid: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [
-                *(str(PROGRAM), "record", "--pid", str(pid), "--function", "--rate", str(RATE)),
+                *(str(PROGRAM), "record", "--pid", str(pid), "--gil", "--function", "--rate", str(RATE)),
                 *("--format", "raw", "--output", str(self.raw_file(pid))),
             ],
             stdin=subprocess.DEVNULL,

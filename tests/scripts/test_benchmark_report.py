@@ -108,12 +108,12 @@ def test_pools_are_compared_with_each_other() -> None:
 
 def test_the_documentation_is_rewritten_between_its_markers_only(tmp_path: Path) -> None:
     page = tmp_path / "performance.md"
-    page.write_text("before\n{}\nold\n{}\nafter\n".format(*report.MEASURED))
+    page.write_text("before\n{}\nstale\n{}\nafter\n".format(*report.MEASURED))
     text = report.markdown(_result(), [report.PICTURES / "rates.png"])
     report.write_docs(text, page)
     report.write_docs(text, page)
     written = page.read_text()
-    assert written.startswith("before\n") and written.endswith("after\n") and "old" not in written
+    assert written.startswith("before\n") and written.endswith("after\n") and "stale" not in written
     assert written.count("| inbound flat out | 1,000/s |") == 1
     assert "| p99 at 100/s | under 25 ms | 30.0 ms | does not hold |" in written
     assert "Of 1,200 messages" in written

@@ -13,7 +13,7 @@ from scripts.benchmark.rows import USUAL, Row, Sizes, every_row, select, warm_up
 SIZES = Sizes(messages=4_000, pace_s=10.0, backlog=50_000)
 METRICS = """\
 # TYPE ray_tasks gauge
-ray_tasks{JobId="",Name="TenantCell.admit",Source="owner",State="FINISHED",Version="2"} 120.0
+ray_tasks{JobId="",Name="TenantCell.admit",SessionName="s",Source="owner",State="FINISHED",V="2"} 120.0
 ray_tasks{JobId="",Name="TenantCell.admit",Source="owner",State="RUNNING",Version="2"} 3.0
 ray_tasks{JobId="",Name="TenantCell.admit",Source="executor",State="FINISHED",Version="2"} 120.0
 ray_tasks{JobId="",Name="SupervisorActor.pools",Source="owner",State="FINISHED",Version="2"} 7.0
