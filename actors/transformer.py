@@ -88,7 +88,7 @@ class TransformerActor:
         """Finish what is under way, give back the rest, store every outcome."""
         parts = await self._parts.get()
         await self._stop(list(self._running))
-        await parts.ledger.idle()
+        await parts.settled()
 
     def _runners_by_lane(self) -> dict[tuple[str, Direction], LaneRunner]:
         return {
@@ -114,7 +114,7 @@ class TransformerActor:
         spool = TenantSpool(parts.spool, lane.tenant_id, lane.direction, queue_is_empty)
         runner = LaneRunner(
             subscribe,
-            parts.transformer.deliver,
+            parts.deliver,
             standing,
             keep_unreadable,
             parts.transformer.give_up,

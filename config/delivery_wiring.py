@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from config.settings import Settings
+from config.tracing import build_tracing
 from config.wiring import IDLE_TIMEOUT_S, build_directory, media_files, media_links, tenant_store
 from trunkline.attempt import this_owner
 from trunkline.clients.downloads import Downloads
@@ -118,7 +119,9 @@ class TransformerParts:
         self.ledger = Ledger(self.messages)
         self._sent = SentMessageStore(self._pool)
         storing = Storing(self._publisher, self.spool.append)
-        self._parking = Parking(self._sent, storing.publish)
+        self._tracing = build_tracing(settings, name)
+        stored = self._tracing.lanes(storing)
+        self._parking = Parking(self._sent, stored.publish)
         self._files = media_files(settings)
         self._fetches = MediaFetches(self._pool)
         self._graph_media = GraphMedia(self._downloads, self._uploads, settings.graph_api_url)
@@ -129,16 +132,17 @@ class TransformerParts:
         )
         self._erased = ErasedPeople(ErasureStore(self._pool))
         self.transformer = Transformer(
-            cells,
-            self.ledger,
-            self._routes(settings, cells),
-            storing.publish,
+            self._tracing.tenants(cells),
+            self._tracing.attempts(self.ledger),
+            self._tracing.routes(self._routes(settings, cells)),
+            stored.publish,
             TakeOvers(TakeOverCounts(self._pool)),
             self._erased,
             owner=this_owner(),
             cloud_timeout_s=settings.trunkline_cloud_timeout_s,
             calls_in_flight=settings.trunkline_calls_in_flight,
         )
+        self.deliver = self._tracing.delivery(self.transformer.deliver)
 
     async def start(self) -> None:
         """Connect; returns at once, the lanes wait for their connection themselves."""
@@ -153,11 +157,16 @@ class TransformerParts:
         """Files that are being loaded or uploaded: a message with one may take minutes."""
         return self._downloads.under_way + self._uploads.under_way
 
+    async def settled(self) -> None:
+        """Return once every outcome so far is stored, and traces of it have been handed over as far as they can be."""
+        await self.ledger.idle()
+        await self._tracing.flush()
+
     async def close(self) -> None:
         """Store what is unsettled, and disconnect."""
         for task in self._repeated:
             task.cancel()
-        await self.ledger.idle()
+        await self.settled()
         await self.consumer.close()
         await self._publisher.close()
         await self._downloads.close()
@@ -166,8 +175,9 @@ class TransformerParts:
         await self._pool.close()
 
     def _routes(self, settings: Settings, cells: Cells) -> dict[Direction, Route]:
-        genesys = GenesysClient(self._http, settings.genesys_api_url)
-        whatsapp = WhatsAppClient(self._http, settings.graph_api_url)
+        http = self._tracing.http(self._http)
+        genesys = GenesysClient(http, settings.genesys_api_url)
+        whatsapp = WhatsAppClient(http, settings.graph_api_url)
         aliases = AliasStore(self._pool)
         inbound = InboundMedia(self._keeper, media_links(settings))
         outbound = OutboundMedia(

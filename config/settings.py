@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from cryptography.fernet import Fernet
 from dotenv import dotenv_values
@@ -16,6 +17,7 @@ from trunkline.errors import ConfigurationError
 
 ROOT = Path(__file__).resolve().parent.parent
 PREFIX = "TRUNKLINE_"
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+ *= *[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 
 
 class Settings(BaseModel):
@@ -76,6 +78,13 @@ class Settings(BaseModel):
     )
     trunkline_media_link_hours: int = Field(24, ge=1, le=168, description="how long a link to a customer's file lives")
     trunkline_queue_type: Literal["classic", "quorum"] = Field("classic", description="type of the lanes' queues")
+    trunkline_traces_endpoint: str = Field(
+        "", description="collector of OpenTelemetry traces (OTLP over HTTP), e.g. http://127.0.0.1:4318; off when empty"
+    )
+    trunkline_traces_ratio: float = Field(1.0, ge=0, le=1, description="the part of all messages that is traced")
+    trunkline_traces_headers: SecretStr = Field(
+        SecretStr(""), description="headers for the collector: name=value, separated by commas"
+    )
 
     @field_validator("credentials_keys")
     @classmethod
@@ -90,7 +99,15 @@ class Settings(BaseModel):
                 ) from None
         return value
 
-    @field_validator("graph_api_url", "genesys_login_url", "genesys_api_url", "public_url")
+    @field_validator("trunkline_traces_headers")
+    @classmethod
+    def _headers_have_names_and_values(cls, value: SecretStr) -> SecretStr:
+        for number, part in enumerate(_parts(value), start=1):
+            if not _HEADER.fullmatch(part):
+                raise ValueError(f"header {number} is not name=value")
+        return value
+
+    @field_validator("graph_api_url", "genesys_login_url", "genesys_api_url", "public_url", "trunkline_traces_endpoint")
     @classmethod
     def _urls_have_a_scheme(cls, value: str) -> str:
         if value and not re.match(r"^https?://[^/]", value):
@@ -112,6 +129,18 @@ class Settings(BaseModel):
     def cloud_urls(self) -> tuple[str, ...]:
         """The clouds' hosts that are set here: files are loaded from them whatever their address."""
         return tuple(url for url in (self.graph_api_url, self.genesys_api_url, self.genesys_login_url) if url)
+
+    @property
+    def traces_url(self) -> str:
+        """Where spans are sent: the endpoint, with OTLP's own path unless it names one."""
+        endpoint = self.trunkline_traces_endpoint
+        return endpoint if urlsplit(endpoint).path else f"{endpoint}/v1/traces"
+
+    @property
+    def traces_headers(self) -> dict[str, str]:
+        """What the collector is sent with the spans."""
+        pairs = (part.partition("=") for part in _parts(self.trunkline_traces_headers))
+        return {name.strip(): value.strip() for name, _, value in pairs}
 
     @property
     def app_secrets(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 
 from config.settings import Settings
+from config.tracing import build_tracing
 from trunkline.delivery.intake import Intake
 from trunkline.delivery.people import People
 from trunkline.delivery.storing import Storing
@@ -72,9 +73,10 @@ class WebhookParts:
         self._publisher = LanePublisher(settings.rabbitmq_url, "intake", settings.trunkline_queue_type)
         people = People(AliasStore(self._pool), time.time)
         storing = Storing(self._publisher, SpoolStore(self._pool).append)
-        self._intake = Intake(directory, storing, ArrivalStore(self._pool), people)
+        self._tracing = build_tracing(settings, "intake")
+        self._intake = Intake(directory, self._tracing.lanes(storing), ArrivalStore(self._pool), people)
         storing.before_spooling = self._intake.caught_up
-        self.application = Webhooks(directory, self._intake)
+        self.application = self._tracing.webhooks(Webhooks(directory, self._intake))
 
     async def start(self) -> None:
         """Connect; returns once the directory is loaded, and the broker reached unless it is away."""
@@ -88,6 +90,7 @@ class WebhookParts:
     async def close(self) -> None:
         """Record what was accepted, and disconnect."""
         await self._intake.idle()
+        await self._tracing.flush()
         await self._publisher.close()
         await self._feed.close()
         await self._pool.close()

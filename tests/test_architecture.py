@@ -15,6 +15,15 @@ ROOT = Path(__file__).resolve().parent.parent
 OURS = ("actors", "config", "sandbox", "scripts", "serve_app", "tests", "trunkline")
 # Inside trunkline, what each part may know beside itself; `tenancy.records` are the modules without rules of their own.
 BASE = {"arrival", "attempt", "envelope", "errors", "grouping", "media_fetch", "media_links", "people"}
+BASE |= {"trace_context", "tracing"}
+# Modules with OpenTelemetry in them: nothing loads them but the wiring of traces.
+TRACED = {
+    "trunkline.clients.collector",
+    "trunkline.clients.traced_http",
+    "trunkline.delivery.traced",
+    "trunkline.tracing",
+    "trunkline.web.traced_webhooks",
+}
 RECORDS = {
     "trunkline.tenancy.access",
     "trunkline.tenancy.audit",
@@ -184,6 +193,18 @@ def test_edges_know_records_and_ports_of_tenancy_but_none_of_its_rules() -> None
             found
             for found in IMPORTS
             if _part(found.module) in EDGES and _part(found.target) == "tenancy" and found.target not in RECORDS
+        ]
+    )
+
+
+def test_opentelemetry_is_loaded_by_the_wiring_of_traces_alone() -> None:
+    _check([found for found in IMPORTS if found.top == "opentelemetry" and not _is_in(found.module, *TRACED, "tests")])
+    users = TRACED | {"config.traced"}
+    _check(
+        [
+            found
+            for found in IMPORTS
+            if _is_in(found.target, *users) and not _is_in(found.module, *users, "tests") and not found.lazily
         ]
     )
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import orjson
 
+from trunkline.trace_context import TRACEPARENT
+
 SCHEMA_VERSION = 1
 
 
@@ -27,7 +29,8 @@ class Envelope:
 
     `message_id` derives from tenant, direction and dedupe key, so a repeated webhook has the same one.
     `conversation` is the customer's identity (WhatsApp digits, or a business-scoped user id): envelopes of one
-    conversation and direction keep their order. `accepted_at` is Unix seconds.
+    conversation and direction keep their order. `accepted_at` is Unix seconds. `traceparent` is its place in a trace of
+    OpenTelemetry, if it has one.
     """
 
     message_id: str
@@ -38,22 +41,24 @@ class Envelope:
     kind: str
     accepted_at: float
     payload: dict[str, Any]
+    traceparent: str | None = None
 
     def to_bytes(self) -> bytes:
         """The envelope as it is stored in a queue."""
-        return orjson.dumps(
-            {
-                "v": SCHEMA_VERSION,
-                "messageId": self.message_id,
-                "tenantId": self.tenant_id,
-                "direction": self.direction.value,
-                "conversation": self.conversation,
-                "externalId": self.external_id,
-                "kind": self.kind,
-                "acceptedAt": self.accepted_at,
-                "payload": self.payload,
-            }
-        )
+        fields = {
+            "v": SCHEMA_VERSION,
+            "messageId": self.message_id,
+            "tenantId": self.tenant_id,
+            "direction": self.direction.value,
+            "conversation": self.conversation,
+            "externalId": self.external_id,
+            "kind": self.kind,
+            "acceptedAt": self.accepted_at,
+            "payload": self.payload,
+        }
+        if self.traceparent is not None:
+            fields[TRACEPARENT] = self.traceparent
+        return orjson.dumps(fields)
 
     @classmethod
     def from_bytes(cls, body: bytes) -> Envelope:
@@ -74,6 +79,7 @@ class Envelope:
                 kind=_text(raw["kind"]),
                 accepted_at=float(raw["acceptedAt"]),
                 payload=payload,
+                traceparent=place if isinstance(place := raw.get(TRACEPARENT), str) else None,
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not an envelope: {error}") from error

@@ -105,6 +105,9 @@ def test_good_values_are_taken(name: str, value: str) -> None:
         ("TRUNKLINE_CLOUD_TIMEOUT_S", "0"),
         ("TRUNKLINE_CLOUD_TIMEOUT_S", "61"),
         ("TRUNKLINE_QUEUE_TYPE", "stream"),
+        ("TRUNKLINE_TRACES_ENDPOINT", "127.0.0.1:4318"),
+        ("TRUNKLINE_TRACES_RATIO", "1.1"),
+        ("TRUNKLINE_TRACES_RATIO", "-0.1"),
     ],
 )
 def test_a_bad_value_is_named_with_its_variable(name: str, value: str) -> None:
@@ -121,7 +124,7 @@ def test_no_secret_is_echoed() -> None:
 
 
 def test_every_secret_is_typed_as_one() -> None:
-    secret_words = ("secret", "token", "keys", "api_key")
+    secret_words = ("secret", "token", "keys", "api_key", "headers")
     for name, field in Settings.model_fields.items():
         assert (field.annotation is SecretStr) == any(word in name for word in secret_words), name
 
@@ -139,6 +142,30 @@ def test_two_values_separated_by_a_comma_are_both_valid() -> None:
     assert settings.app_secrets == ("new", "old")
     assert settings.verify_tokens == ("one", "two")
     assert settings.sealing_keys == tuple(keys)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "url"),
+    [
+        ("http://127.0.0.1:4318", "http://127.0.0.1:4318/v1/traces"),
+        ("http://127.0.0.1:4318/", "http://127.0.0.1:4318/v1/traces"),
+        ("https://traces.example/otlp/v1/traces", "https://traces.example/otlp/v1/traces"),
+    ],
+)
+def test_spans_go_to_the_path_of_otlp_unless_another_is_given(endpoint: str, url: str) -> None:
+    assert load_settings({"TRUNKLINE_TRACES_ENDPOINT": endpoint}, NO_FILE).traces_url == url
+
+
+def test_the_collector_gets_headers_by_name() -> None:
+    settings = load_settings({"TRUNKLINE_TRACES_HEADERS": "api-key = abc=, Authorization=Basic dXNlcg=="}, NO_FILE)
+    assert settings.traces_headers == {"api-key": "abc=", "Authorization": "Basic dXNlcg=="}
+
+
+@pytest.mark.parametrize("headers", ["key-without-value", "a=1,=2", "a b=1", "a=", "a=\x7f"])
+def test_headers_that_are_none_are_refused_without_their_values(headers: str) -> None:
+    words = refusal(TRUNKLINE_TRACES_HEADERS=headers)
+    assert "TRUNKLINE_TRACES_HEADERS: header " in words
+    assert headers not in words
 
 
 def test_the_public_url_follows_host_and_port_unless_given() -> None:

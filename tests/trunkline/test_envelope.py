@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -19,6 +20,21 @@ WIRE = orjson.loads(envelope(1, payload={"text": "Olá 😀"}).to_bytes())
 def test_an_envelope_is_the_same_after_its_way_through_a_queue() -> None:
     sent = envelope(1, Direction.STATUS, payload={"status": {"id": "wamid.1"}, "text": "Olá 😀 \u2028"})
     assert Envelope.from_bytes(sent.to_bytes()) == sent
+
+
+def test_an_envelope_carries_its_place_in_a_trace() -> None:
+    sent = replace(envelope(1), traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+    assert Envelope.from_bytes(sent.to_bytes()) == sent
+
+
+def test_an_envelope_without_a_trace_says_nothing_of_traces() -> None:
+    assert sorted(WIRE) == sorted(
+        ["v", "messageId", "tenantId", "direction", "conversation", "externalId", "kind", "acceptedAt", "payload"]
+    )
+
+
+def test_a_place_in_a_trace_that_is_no_text_keeps_no_message_from_being_read() -> None:
+    assert Envelope.from_bytes(orjson.dumps({**WIRE, "traceparent": 7})).traceparent is None
 
 
 def test_an_envelope_carries_its_schema_version() -> None:

@@ -15,6 +15,7 @@ from trunkline.errors import StoreUnavailable
 from trunkline.lanes.connection import BrokerConnection, Control
 from trunkline.lanes.topology import WAKEUPS_QUEUE, Lane, QueueType
 from trunkline.lanes.turns import Turns
+from trunkline.trace_context import TRACEPARENT
 
 CONFIRM_TIMEOUT_S = 2.0
 WAKE_EVERY_S = 10.0
@@ -67,15 +68,18 @@ class LanePublisher:
         """
         lane = Lane(envelope.tenant_id, envelope.direction)
         body = envelope.to_bytes()
+        # For others who look at the queue: the body, which goes to more places, has it too.
+        headers = {TRACEPARENT: envelope.traceparent} if envelope.traceparent is not None else None
         async with self._turns.of((lane.queue, envelope.conversation)):
-            await self._publish_routed(lane, body)
+            await self._publish_routed(lane, body, headers)
         self._wake(lane)
 
-    async def _publish_routed(self, lane: Lane, body: bytes) -> None:
+    async def _publish_routed(self, lane: Lane, body: bytes, headers: dict[str, str] | None) -> None:
         for _ in range(ROUTING_TRIES):
             await self._declare_once(lane)
             try:
-                await asyncio.wait_for(self._publish_confirmed(lane.exchange, lane.tenant_id, body), CONFIRM_TIMEOUT_S)
+                confirmed = self._publish_confirmed(lane.exchange, lane.tenant_id, body, headers)
+                await asyncio.wait_for(confirmed, CONFIRM_TIMEOUT_S)
                 return
             except _Returned:
                 self._declared.pop(lane.queue, None)
@@ -83,14 +87,16 @@ class LanePublisher:
                 raise StoreUnavailable(f"RabbitMQ: no confirm within {CONFIRM_TIMEOUT_S:g} s") from error
         raise StoreUnavailable(f"RabbitMQ: queue {lane.queue} vanishes as soon as it is declared")
 
-    def _publish_confirmed(self, exchange: str, routing_key: str, body: bytes) -> asyncio.Future[None]:
+    def _publish_confirmed(
+        self, exchange: str, routing_key: str, body: bytes, headers: dict[str, str] | None
+    ) -> asyncio.Future[None]:
         self.check()
         if self._channel is None or not self._channel.is_open:
             raise StoreUnavailable(f"RabbitMQ: {self._connection.last_error}")
         tag, self._next_tag = self._next_tag, self._next_tag + 1
         confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._unconfirmed[tag] = confirmed
-        properties = BasicProperties(delivery_mode=PERSISTENT, message_id=str(tag))
+        properties = BasicProperties(delivery_mode=PERSISTENT, message_id=str(tag), headers=headers)
         try:
             self._channel.basic_publish(exchange, routing_key, body, properties, mandatory=True)
         except AMQPError as error:
