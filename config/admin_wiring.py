@@ -109,6 +109,7 @@ class AdminParts:
                 default_region=settings.genesys_region,
                 allow_any_region=bool(settings.genesys_login_url and settings.genesys_api_url),
                 version=version("trunkline"),
+                traces_ratio=settings.trunkline_traces_ratio if settings.trunkline_traces_endpoint else 0.0,
             )
         )
 

@@ -176,6 +176,7 @@ class AdminApp:
     )
     now: datetime = NOW
     allow_any_region: bool = False
+    traces_ratio: float = 0.0
     seconds: float = 0.0
     sealing_keys: Sequence[str] = (SEALING_KEY,)
     files: MediaFiles = field(default_factory=lambda: MediaFiles(Path("/nowhere"), 0))
@@ -215,6 +216,7 @@ class AdminApp:
                 default_region="mypurecloud.com",
                 allow_any_region=self.allow_any_region,
                 version="1.2.3",
+                traces_ratio=self.traces_ratio,
                 now=lambda: self.now,
             )
         )

@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field
 from trunkline.envelope import Direction
 from trunkline.tenancy.history import MessageFacts
 from trunkline.tenancy.standing import UNKNOWN, Standing
+from trunkline.trace_context import is_traced, trace_id_of
 from trunkline.web.admin_models import Answer
 from trunkline.web.admin_ports import AdminServices
 from trunkline.web.auth import Services, TenantOrAll, keyed_router
@@ -56,6 +57,9 @@ class TraceShown(Answer):
     wamid: str | None
     genesys_id: str | None
     receipt: str | None
+    open_telemetry_trace_id: str | None = Field(
+        None, description="its trace in OpenTelemetry; null for a message that is not traced, and for a status"
+    )
 
 
 # A wamid is base64, so it may hold a slash.
@@ -66,7 +70,8 @@ async def show_trace(id: str, tenant_id: TenantOrAll, services: Services) -> Tra
     facts = await services.history.facts(tenant_id, id) if known else None
     if facts is None:
         raise not_found("Message")
-    return _shown_trace(trace_of(facts, services.now(), await _standing(services, facts)))
+    trace = trace_of(facts, services.now(), await _standing(services, facts))
+    return _shown_trace(trace, _open_telemetry_trace(facts, services.traces_ratio))
 
 
 async def _standing(services: AdminServices, facts: MessageFacts) -> Standing:
@@ -79,7 +84,15 @@ async def _standing(services: AdminServices, facts: MessageFacts) -> Standing:
     return UNKNOWN
 
 
-def _shown_trace(trace: Trace) -> TraceShown:
+def _open_telemetry_trace(facts: MessageFacts, ratio: float) -> str | None:
+    message = facts.message
+    # A status of our own, of a send that was given up, is in the trace of that send's message.
+    if message is None or message.direction == Direction.STATUS or not is_traced(message.message_id, ratio):
+        return None
+    return trace_id_of(message.message_id)
+
+
+def _shown_trace(trace: Trace, open_telemetry_trace_id: str | None) -> TraceShown:
     return TraceShown(
         message_id=trace.message_id,
         tenant_id=trace.tenant_id,
@@ -94,4 +107,5 @@ def _shown_trace(trace: Trace) -> TraceShown:
         wamid=trace.wamid,
         genesys_id=trace.genesys_id,
         receipt=trace.receipt,
+        open_telemetry_trace_id=open_telemetry_trace_id,
     )

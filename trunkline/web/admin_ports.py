@@ -303,7 +303,10 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True)
 class AdminServices:
-    """What the admin API is built from. `probes` are those of `postgres`, `redis` and `rabbitmq`."""
+    """What the admin API is built from. `probes` are those of `postgres`, `redis` and `rabbitmq`.
+
+    `traces_ratio` is the part of all messages that has a trace in OpenTelemetry.
+    """
 
     tenants: Tenants
     keys: Keys
@@ -323,4 +326,5 @@ class AdminServices:
     default_region: str
     allow_any_region: bool
     version: str
+    traces_ratio: float = 0.0
     now: Callable[[], datetime] = utc_now

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from psycopg.types.json import Jsonb
+from redis.asyncio import Redis
 
 from tests.fakes import envelope
 from tests.trunkline.admin_app import NOW, TOKEN, AdminApp
@@ -22,6 +23,7 @@ from tests.trunkline.web.rows import (
 )
 from trunkline.envelope import Direction
 from trunkline.errors import CredentialsRefused, StoreUnavailable, Throttled, Unavailable
+from trunkline.stores.database import Pool
 from trunkline.tenancy.circuit import Circuit
 from trunkline.tenancy.record import TenantRecord
 from trunkline.tenancy.standing import Hindrance, Obstacle, Standing
@@ -202,6 +204,25 @@ async def test_a_trace_is_found_by_any_of_the_messages_ids(
     assert trace["steps"][0] == {"at": "2026-11-23T12:00:17.000Z", "step": "received"}
     assert trace["attempts"][0]["outcome"] == "retry" and trace["attempts"][0]["error"] == "503"
     assert trace["waitingFor"] and trace["advice"]
+
+
+@pytest.mark.parametrize(
+    ("ratio", "direction", "is_named"),
+    [
+        pytest.param(1.0, "inbound", True, id="a customer's message"),
+        pytest.param(1.0, "outbound", True, id="an agent's message"),
+        pytest.param(1.0, "status", False, id="a status"),
+        pytest.param(0.0, "inbound", False, id="off"),
+    ],
+)
+async def test_a_trace_names_the_one_in_open_telemetry(
+    pool: Pool, redis: Redis, tenant: TenantRecord, ratio: float, direction: str, is_named: bool
+) -> None:
+    admin = AdminApp(pool, redis, traces_ratio=ratio)
+    message_id = await insert_message(admin, tenant, direction=direction)
+    async with admin.client() as client:
+        trace = (await client.get(f"/messages/{message_id}/trace")).json()
+    assert trace["openTelemetryTraceId"] == (message_id.replace("-", "") if is_named else None)
 
 
 async def test_what_belongs_to_nobody_has_a_trace_for_admins_only(admin: AdminApp, tenant: TenantRecord) -> None:
