@@ -141,8 +141,8 @@ class TransformerParts:
         )
         self._erased = ErasedPeople(ErasureStore(self._pool))
         self.transformer = Transformer(
-            cast(Cells, TimedAdmission(self._tracing.tenants(cells), self.recorder)),
-            MeasuredAttempts(self._tracing.attempts(self.ledger), self.recorder),
+            self._tracing.tenants(cast(Cells, TimedAdmission(cells, self.recorder))),
+            self._tracing.attempts(MeasuredAttempts(self.ledger, self.recorder)),
             self._tracing.routes(self._routes(settings, cells)),
             stored.publish,
             TakeOvers(TakeOverCounts(self._pool)),
@@ -184,9 +184,10 @@ class TransformerParts:
         await self._pool.close()
 
     def _routes(self, settings: Settings, cells: Cells) -> dict[Direction, Route]:
-        http = self._tracing.http(self._http)
-        genesys = GenesysClient(MeasuredPosts(http, self.recorder, "genesys"), settings.genesys_api_url)
-        whatsapp = WhatsAppClient(MeasuredPosts(http, self.recorder, "whatsapp"), settings.graph_api_url)
+        to_genesys = MeasuredPosts(self._http, self.recorder, "genesys")
+        to_whatsapp = MeasuredPosts(self._http, self.recorder, "whatsapp")
+        genesys = GenesysClient(self._tracing.http(to_genesys), settings.genesys_api_url)
+        whatsapp = WhatsAppClient(self._tracing.http(to_whatsapp), settings.graph_api_url)
         aliases = AliasStore(self._pool)
         inbound = InboundMedia(self._keeper, media_links(settings))
         outbound = OutboundMedia(

@@ -16,7 +16,7 @@ from trunkline.web.traced_webhooks import TracedWebhooks
 
 if TYPE_CHECKING:
     from config.tracing import Deliver
-    from trunkline.clients.http import CloudHttp
+    from trunkline.clients.http import Posts
     from trunkline.delivery.intake import Lanes
     from trunkline.delivery.routes import Route
     from trunkline.delivery.sender import Attempts
@@ -53,9 +53,9 @@ class Traced(Untraced):
         """What each direction makes of an envelope."""
         return {direction: TracedRoute(route, self._tracing) for direction, route in routes.items()}
 
-    def http(self, http: CloudHttp) -> CloudHttp:
+    def http(self, http: Posts) -> Posts:
         """Calls to the clouds."""
-        return cast("CloudHttp", TracedHttp(http))
+        return TracedHttp(http)
 
     async def flush(self) -> None:
         """Hand over what has ended, within seconds."""

@@ -9,7 +9,7 @@ from config.settings import Settings
 from trunkline.envelope import Direction, Envelope
 
 if TYPE_CHECKING:  # each process loads what it needs of these, for they take long
-    from trunkline.clients.http import CloudHttp
+    from trunkline.clients.http import Posts
     from trunkline.delivery.intake import Lanes
     from trunkline.delivery.routes import Route
     from trunkline.delivery.sender import Attempts
@@ -46,7 +46,7 @@ class Untraced:
         """What each direction makes of an envelope."""
         return dict(routes)
 
-    def http(self, http: CloudHttp) -> CloudHttp:
+    def http(self, http: Posts) -> Posts:
         """Calls to the clouds."""
         return http
 

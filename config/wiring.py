@@ -88,7 +88,7 @@ class WebhookParts:
         storing = Storing(self._publisher, SpoolStore(self._pool).append)
         self._tracing = build_tracing(settings, "intake")
         self.recorder = Recorder()
-        lanes = MeasuredLanes(self._tracing.lanes(storing), self.recorder)
+        lanes = self._tracing.lanes(MeasuredLanes(storing, self.recorder))
         self._intake = Intake(directory, lanes, ArrivalStore(self._pool), people)
         storing.before_spooling = self._intake.caught_up
         measured = MeasuredWebhooks(Webhooks(directory, self._intake), self.recorder)

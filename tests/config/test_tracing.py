@@ -48,7 +48,7 @@ def probe(**environment: str) -> tuple[set[str], set[str]]:
 def test_without_a_collector_nothing_stands_in_a_messages_way() -> None:
     classes, modules = probe()
     assert not [name for name in classes if "Traced" in name]
-    assert {"Webhooks", "Storing", "Transformer", "Cells", "Ledger", "InboundRoute"} <= classes
+    assert {"MeasuredWebhooks", "MeasuredLanes", "TimedAdmission", "MeasuredAttempts", "InboundRoute"} <= classes
     assert modules == set()
 
 
