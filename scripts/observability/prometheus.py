@@ -47,7 +47,7 @@ def start(port: int, home: Path) -> None:
     data = home / "prometheus"
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     sys.stdout.flush()
-    os.execv(program, [str(program), *options(configured(home, data), data, port)])
+    os.execv(program, [str(program), *options(program, configured(home, data), data, port)])
 
 
 def configured(home: Path, folder: Path) -> Path:
@@ -60,9 +60,11 @@ def configured(home: Path, folder: Path) -> Path:
     return path
 
 
-def options(config: Path, data: Path, port: int) -> list[str]:
-    """How it is started."""
+def options(program: Path, config: Path, data: Path, port: int) -> list[str]:
+    """How it is started; Debian's has its pages beside it, and looks for them where they are when it is installed."""
+    pages = program.parent.parent / "share" / "prometheus" / "web"
     return [
+        *([f"--web.local-assets={pages}/"] if TOOLS in program.parents and pages.exists() else []),
         f"--config.file={config}",
         f"--storage.tsdb.path={data}",
         f"--storage.tsdb.retention.time={KEPT}",

@@ -81,9 +81,17 @@ def test_without_a_package_manager_it_says_what_helps(machine: Path, capsys: pyt
 
 
 def test_it_listens_on_loopback_only_and_keeps_its_data_where_it_is_told() -> None:
-    options = prometheus.options(Path("/c.yml"), Path("/data"), 9091)
+    options = prometheus.options(Path("/usr/bin/prometheus"), Path("/c.yml"), Path("/data"), 9091)
     assert "--web.listen-address=127.0.0.1:9091" in options
     assert "--storage.tsdb.path=/data" in options
+    assert not any("assets" in option for option in options)
+
+
+def test_the_pages_of_a_fetched_one_are_found_beside_it(machine: Path) -> None:
+    usr = machine / "tools" / "prometheus" / "usr"
+    (usr / "share" / "prometheus" / "web").mkdir(parents=True)
+    options = prometheus.options(usr / "bin" / "prometheus", Path("/c.yml"), Path("/data"), 9091)
+    assert f"--web.local-assets={usr}/share/prometheus/web/" in options
 
 
 def test_an_instance_with_another_home_is_scraped_too(tmp_path: Path) -> None:
