@@ -54,8 +54,9 @@ def test_else_it_is_fetched_once_and_the_machine_is_left_as_it_was(machine: Path
     debian(machine)
     for _ in range(2):
         assert prometheus.obtain("promtool") == machine / "tools" / "prometheus" / "usr" / "bin" / "promtool"
-    (asked,) = (machine / "asked").read_text().splitlines()
-    assert asked.startswith("download ") and asked.endswith(" prometheus")
+    program, pages = (machine / "asked").read_text().splitlines()
+    assert program.startswith("download ") and program.endswith(" prometheus")
+    assert pages.startswith("download ") and "libjs-jquery " in pages
 
 
 def test_old_lists_of_packages_are_renewed_by_root_only(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
