@@ -28,7 +28,9 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     programs.mkdir()
     monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
     monkeypatch.setattr(prometheus, "TOOLS", tmp_path / "tools")
-    monkeypatch.setattr(prometheus.shutil, "which", lambda name: str(programs / name) * (programs / name).exists())
+    monkeypatch.setattr(
+        "scripts.observability.prometheus.shutil.which", lambda name: str(programs / name) * (programs / name).exists()
+    )
     return tmp_path
 
 
