@@ -110,6 +110,7 @@ class Members:
                 "unfinished": lane.unfinished,
                 "unacked": lane.unacked,
                 "held": lane.held_reason,
+                "probing": lane.is_probing,
                 "oldestAcceptedAt": lane.oldest_accepted_at,
             }
             for name, report in self._reports.items()

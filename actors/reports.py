@@ -14,6 +14,7 @@ class LaneReport:
     """How a lane stands: deliveries in hand, seconds since the last one came, and why it waits, if it does.
 
     `idle_s`: seconds since anything was done about what is in hand. `unacked`: deliveries that its queue still has.
+    `is_probing`: it waits for the answer to a probe, though nothing holds it as a whole.
     """
 
     unfinished: int
@@ -22,6 +23,7 @@ class LaneReport:
     oldest_accepted_at: float | None
     idle_s: float
     unacked: int = 0
+    is_probing: bool = False
 
     def is_stuck(self, after_s: float) -> bool:
         """Whether there is work, nothing that it waits for, and nothing done for so long."""

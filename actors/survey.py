@@ -81,7 +81,7 @@ class Survey:
         unfinished = dict(unacked)
         for queue, lane in lanes.items():
             direction = lane_of(queue).direction.value
-            states[direction, "held" if lane["held"] else "read"] += 1
+            states[direction, "held" if _waits(lane) else "read"] += 1
             unacked[direction] += lane["unacked"]
             unfinished[direction] += lane["unfinished"]
         for queue in set(self._members.lanes_in_use()).difference(lanes):
@@ -106,7 +106,7 @@ class Survey:
         waits = []
         for queue, lane in lanes.items():
             of = lane_of(queue)
-            if lane["held"]:
+            if _waits(lane):
                 held_lanes.add((of.tenant_id, of.direction.value))
             if lane["oldestAcceptedAt"] is not None:
                 waits.append((of.tenant_id, of.direction.value, lane["oldestAcceptedAt"]))
@@ -137,3 +137,8 @@ class Survey:
                 recorder.count(metrics.ACTOR_RESTARTS, kind)
                 self._owners[name] = owner
         recorder.set_all(metrics.ACTOR_UP, up)
+
+
+def _waits(lane: Mapping[str, Any]) -> bool:
+    """Whether something known lets the lane wait; in between it is read for a probe."""
+    return bool(lane["held"] or lane["probing"])

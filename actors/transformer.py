@@ -83,6 +83,7 @@ class TransformerActor:
                 runner.oldest_accepted_at,
                 now - runner.stepped_at,
                 runner.unacked,
+                runner.is_probing,
             )
             for queue, runner in self._runners.items()
         }

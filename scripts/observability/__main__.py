@@ -23,10 +23,7 @@ def main(arguments: list[str]) -> int:
             for path, text in pages.files():
                 path.write_text(text)
         elif options.do == "plot":
-            from scripts.observability import plots  # draws with a library that nothing else here needs
-
-            for path in plots.draw(options.url, options.into, options.minutes):
-                print(path)
+            _plot(options)
         else:
             print(f"Prometheus http://127.0.0.1:{options.port}", flush=True)
             prometheus.start(options.port, load_settings().trunkline_home)
@@ -34,6 +31,15 @@ def main(arguments: list[str]) -> int:
         complain(error)
         return 1
     return 0
+
+
+def _plot(options: argparse.Namespace) -> None:
+    try:
+        from scripts.observability import plots  # draws with a library that nothing else here needs
+    except ImportError as error:
+        raise LauncherError(f"plots need matplotlib: {sys.executable} -m pip install matplotlib") from error
+    for path in plots.draw(options.url, options.into, options.minutes):
+        print(path)
 
 
 def _options(arguments: list[str]) -> argparse.Namespace:

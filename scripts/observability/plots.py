@@ -46,7 +46,7 @@ def _draw(client: httpx.Client, dashboard: Dashboard, begins: float, ends: float
         _draw_panel(client, panel, place, begins, ends)
     when = datetime.fromtimestamp(ends, UTC).strftime("%Y-%m-%d %H:%M UTC")
     figure.suptitle(f"{dashboard.title}, {when}")
-    figure.tight_layout()
+    figure.tight_layout(rect=(0, 0, 1, 1 - 0.25 / (INCHES[1] * rows)))
     figure.savefig(path, dpi=80)
     pyplot.close(figure)
 

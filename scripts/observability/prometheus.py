@@ -18,6 +18,20 @@ ALERTS = ROOT / "config" / "prometheus-alerts.yml"
 USUAL_HOME = ROOT / ".trunkline"
 FETCHED_WITHIN_S = 300
 KEPT = "7d"
+# What its pages are made of lies in packages of their own.
+PAGES = (
+    "fonts-glyphicons-halflings",
+    "libjs-bootstrap4",
+    "libjs-d3",
+    "libjs-eonasdan-bootstrap-datetimepicker",
+    "libjs-jquery",
+    "libjs-jquery-hotkeys",
+    "libjs-moment",
+    "libjs-moment-timezone",
+    "libjs-mustache",
+    "libjs-popper.js",
+    "libjs-rickshaw",
+)
 ADVICE = """Prometheus is not on this machine. One of these helps:
   sudo apt-get install -y prometheus
   sudo dnf install -y golang-github-prometheus
@@ -47,7 +61,7 @@ def start(port: int, home: Path) -> None:
     data = home / "prometheus"
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     sys.stdout.flush()
-    os.execv(program, [str(program), *options(configured(home, data), data, port)])
+    os.execv(program, [str(program), *options(program, configured(home, data), data, port)])
 
 
 def configured(home: Path, folder: Path) -> Path:
@@ -60,9 +74,11 @@ def configured(home: Path, folder: Path) -> Path:
     return path
 
 
-def options(config: Path, data: Path, port: int) -> list[str]:
-    """How it is started."""
+def options(program: Path, config: Path, data: Path, port: int) -> list[str]:
+    """How it is started; Debian's has its pages beside it, and looks for them where they are when it is installed."""
+    pages = program.parent.parent / "share" / "prometheus" / "web"
     return [
+        *([f"--web.local-assets={pages}/"] if TOOLS in program.parents and pages.exists() else []),
         f"--config.file={config}",
         f"--storage.tsdb.path={data}",
         f"--storage.tsdb.retention.time={KEPT}",
@@ -76,32 +92,31 @@ def _fetch() -> bool:
     if not (shutil.which("apt-get") and shutil.which("dpkg")):
         return False
     with tempfile.TemporaryDirectory() as folder:
-        if not _download(Path(folder)):
+        if not _download_once_listed(Path(folder)):
             return False
-        (package,) = Path(folder).glob("prometheus_*.deb")
+        _download(Path(folder), *PAGES)  # without them it works too, and looks bare
         TOOLS.mkdir(exist_ok=True)
         unpacked = Path(tempfile.mkdtemp(dir=TOOLS))
-        subprocess.run(["dpkg", "-x", package, unpacked], check=True, timeout=FETCHED_WITHIN_S)
+        for package in Path(folder).glob("*.deb"):
+            subprocess.run(["dpkg", "-x", package, unpacked], check=True, timeout=FETCHED_WITHIN_S)
         target = TOOLS / "prometheus"
         shutil.rmtree(target, ignore_errors=True)
         unpacked.rename(target)
     return True
 
 
-def _download(folder: Path) -> bool:
-    """Fetch the package; the lists of packages are renewed if they do not have it, where that is allowed."""
-    for renewed in (False, True):
-        if renewed and (
-            os.geteuid() != 0
-            or subprocess.run(["apt-get", "update", "-q"], capture_output=True, timeout=FETCHED_WITHIN_S).returncode
-        ):
-            return False
-        done = subprocess.run(
-            ["apt-get", "download", "-q", "-o", "APT::Sandbox::User=root", "prometheus"],
-            cwd=folder,
-            capture_output=True,
-            timeout=FETCHED_WITHIN_S,
-        )
-        if done.returncode == 0:
-            return True
-    return False
+def _download_once_listed(folder: Path) -> bool:
+    """Fetch Prometheus; if the lists of packages do not have it they are renewed, where that is allowed."""
+    if _download(folder, "prometheus"):
+        return True
+    if os.geteuid() != 0:
+        return False
+    subprocess.run(["apt-get", "update", "-q"], capture_output=True, timeout=FETCHED_WITHIN_S, check=False)
+    return _download(folder, "prometheus")
+
+
+def _download(folder: Path, *packages: str) -> bool:
+    options = ["-q", "-o", "APT::Sandbox::User=root"]
+    command = ["apt-get", "download", *options, *packages]
+    done = subprocess.run(command, cwd=folder, capture_output=True, timeout=FETCHED_WITHIN_S, check=False)
+    return done.returncode == 0

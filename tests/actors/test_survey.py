@@ -25,7 +25,14 @@ class Members:
         self.twice: list[str] = []
 
     def put(self, queue: str, reader: str = "transformer:inbound:0", **more: Any) -> None:
-        lane = {"reader": reader, "unfinished": 2, "unacked": 3, "held": None, "oldestAcceptedAt": None}
+        lane = {
+            "reader": reader,
+            "unfinished": 2,
+            "unacked": 3,
+            "held": None,
+            "probing": False,
+            "oldestAcceptedAt": None,
+        }
         self.read[queue] = {**lane, **more}
 
     def status(self, pool: str) -> dict[str, int]:
@@ -106,6 +113,13 @@ def test_ages_are_of_the_oldest_and_tell_what_is_held(stage: Stage) -> None:
     assert measured(metrics.OLDEST, "status", "no") == 0
     assert measured(metrics.TENANT_OLDEST, "acme", "inbound") == 9
     assert measured(metrics.TENANT_OLDEST, "bolt", "inbound") == 500
+
+
+def test_a_lane_that_is_read_for_a_probe_is_held_all_the_same(stage: Stage) -> None:
+    stage.members.put(BOLT, probing=True, oldestAcceptedAt=NOW - 500)
+    measured = stage.look()
+    assert (measured(metrics.OLDEST, "inbound", "no"), measured(metrics.OLDEST, "inbound", "yes")) == (0, 500)
+    assert (measured(metrics.LANES, "inbound", "read"), measured(metrics.LANES, "inbound", "held")) == (0, 1)
 
 
 def test_what_is_recorded_counts_only_where_the_reader_does_not_know(stage: Stage) -> None:

@@ -28,11 +28,9 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     programs.mkdir()
     monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
     monkeypatch.setattr(prometheus, "TOOLS", tmp_path / "tools")
-
-    def which(name: str) -> str:
-        return str(programs / name) * (programs / name).exists()
-
-    monkeypatch.setattr("scripts.observability.prometheus.shutil.which", which)
+    monkeypatch.setattr(
+        "scripts.observability.prometheus.shutil.which", lambda name: str(programs / name) * (programs / name).exists()
+    )
     return tmp_path
 
 
@@ -58,8 +56,9 @@ def test_else_it_is_fetched_once_and_the_machine_is_left_as_it_was(machine: Path
     debian(machine)
     for _ in range(2):
         assert prometheus.obtain("promtool") == machine / "tools" / "prometheus" / "usr" / "bin" / "promtool"
-    (asked,) = (machine / "asked").read_text().splitlines()
-    assert asked.startswith("download ") and asked.endswith(" prometheus")
+    program, pages = (machine / "asked").read_text().splitlines()
+    assert program.startswith("download ") and program.endswith(" prometheus")
+    assert pages.startswith("download ") and "libjs-jquery " in pages
 
 
 def test_old_lists_of_packages_are_renewed_by_root_only(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,9 +84,17 @@ def test_without_a_package_manager_it_says_what_helps(machine: Path, capsys: pyt
 
 
 def test_it_listens_on_loopback_only_and_keeps_its_data_where_it_is_told() -> None:
-    options = prometheus.options(Path("/c.yml"), Path("/data"), 9091)
+    options = prometheus.options(Path("/usr/bin/prometheus"), Path("/c.yml"), Path("/data"), 9091)
     assert "--web.listen-address=127.0.0.1:9091" in options
     assert "--storage.tsdb.path=/data" in options
+    assert not any("assets" in option for option in options)
+
+
+def test_the_pages_of_a_fetched_one_are_found_beside_it(machine: Path) -> None:
+    usr = machine / "tools" / "prometheus" / "usr"
+    (usr / "share" / "prometheus" / "web").mkdir(parents=True)
+    options = prometheus.options(usr / "bin" / "prometheus", Path("/c.yml"), Path("/data"), 9091)
+    assert f"--web.local-assets={usr}/share/prometheus/web/" in options
 
 
 def test_an_instance_with_another_home_is_scraped_too(tmp_path: Path) -> None:

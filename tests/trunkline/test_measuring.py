@@ -111,6 +111,8 @@ def test_a_thousand_tenants_make_no_more_series_than_are_allowed(sink: Gathering
     named = {labels[0]: amount for _, labels, amount in sink.added}
     assert set(named) == {OTHER, *(f"t-{tenant}" for tenant in range(980, 1000))}
     assert sum(named.values()) == sum(range(1001)), "nothing is lost"
+    recorder.hand_over(sink)
+    assert sum(amount for *_, amount in sink.added) == sum(range(1001)), "and nothing told twice"
 
 
 def test_of_many_tenants_the_largest_values_are_named_and_the_next_one_stands_for_the_rest() -> None:

@@ -96,6 +96,11 @@ class LaneRunner:
         return self._held.reason if self._held else None
 
     @property
+    def is_probing(self) -> bool:
+        """Whether no more than a probe may leave: its circuit is half-open."""
+        return self._is_probing
+
+    @property
     def is_subscribed(self) -> bool:
         """Whether its queue is being read."""
         return self._subscription is not None
