@@ -10,7 +10,8 @@ from typing import Any
 
 import orjson
 
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+# `_ray_timestamp_ns`: Ray, once it is loaded, adds it to every record.
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "_ray_timestamp_ns"}
 # At DEBUG libraries tell of headers and bodies: secrets, and what people wrote. So DEBUG is for our own lines.
 _OURS = ("actors", "config", "serve_app", "trunkline")
 # Libraries that tell at INFO what our own lines tell better.
